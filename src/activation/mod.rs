@@ -1,0 +1,18 @@
+//! The pure core: when a target is started, when it is put to sleep, and who may use it.
+//!
+//! Promises: no system call, no clock, no task, no iteration in random order. Time comes in as a
+//! [`Moment`], what happened comes in as an [`Event`], what is to be done goes out as an
+//! [`Action`]. The same inputs give the same outputs, so a model checker can walk every
+//! interleaving of the real thing (`tests/model.rs`).
+
+mod event;
+mod moment;
+mod policy;
+mod schedule;
+mod service;
+
+pub use event::{Action, Admission, Cause, Client, Event, Refused, Rest, Run, Seen};
+pub use moment::Moment;
+pub use policy::{Policy, Window};
+pub use schedule::{Backoff, Pauses};
+pub use service::{Due, Phase, Service};

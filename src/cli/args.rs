@@ -1,0 +1,182 @@
+//! The command line: every flag, its environment variable and its default.
+//!
+//! Nothing here is checked beyond the shape of one value; [`crate::config`] turns the whole into
+//! [`Settings`](crate::config::Settings) or says everything that is wrong with it.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::duration::{
+    Window, parse_duration, parse_keepalive, parse_positive, parse_window,
+};
+
+/// Holds a port, starts the stopped container behind it on the first connection, and stops it
+/// again when idle.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ondemand-container",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit status: 0 done, 1 runtime error, 2 wrong usage, 77 permission denied, \
+                  78 wrong configuration.\n\
+                  Example: ondemand-container --container gitea --port 3000"
+)]
+pub struct Cli {
+    /// What to do; without a subcommand the daemon runs.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The flags of the daemon.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tell whether this would work and why not, without starting anything
+    ///
+    /// Takes the flags of the daemon itself. Exits 0 when nothing stands in the way, 77 when
+    /// permission is missing, 78 otherwise.
+    Check(RunArgs),
+    /// Print a man page or a shell completion
+    Generate(GenerateArgs),
+}
+
+/// What `generate` prints.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// The thing to print on standard output
+    #[arg(value_enum)]
+    pub what: Generated,
+    /// For completions: the shell
+    #[arg(long, value_enum, default_value = "bash")]
+    pub shell: clap_complete::Shell,
+}
+
+/// Things `generate` can print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Generated {
+    /// The man page, in roff
+    Man,
+    /// A shell completion script
+    Completions,
+}
+
+/// The daemon's flags.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// The container to start and stop: its name or ID
+    #[arg(long, short = 'c', env = "ONDEMAND_CONTAINER", value_name = "NAME|ID")]
+    pub container: Option<String>,
+
+    /// The port the application listens on inside the container
+    #[arg(long, short = 'p', env = "ONDEMAND_PORT", value_name = "PORT",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+
+    /// Where clients connect: ADDR:PORT, PORT or unix:/path; repeatable. Without it the sockets
+    /// systemd handed over; without those PORT on all interfaces, IPv4 and IPv6
+    #[arg(
+        long,
+        short = 'l',
+        env = "ONDEMAND_LISTEN",
+        value_name = "ADDR:PORT",
+        value_delimiter = ','
+    )]
+    pub listen: Vec<String>,
+
+    /// Where to connect when the container runs, if the automatic answer is wrong
+    #[arg(long, env = "ONDEMAND_UPSTREAM", value_name = "HOST:PORT")]
+    pub upstream: Option<String>,
+
+    /// Which of the container's networks to reach it on
+    #[arg(long, env = "ONDEMAND_NETWORK", value_name = "NAME")]
+    pub network: Option<String>,
+
+    /// The container engine: auto, docker, podman, unix:///path, tcp://host:port or http://host:port
+    #[arg(long, env = "ONDEMAND_ENGINE", value_name = "ENGINE", default_value = "auto")]
+    pub engine: String,
+
+    /// Sleep after this long without a connection: a duration, 0s (with the last connection) or
+    /// infinity (never)
+    #[arg(long, env = "ONDEMAND_IDLE_TIMEOUT", value_name = "DURATION", default_value = "15m",
+          value_parser = parse_window)]
+    pub idle_timeout: Window,
+
+    /// How long one client waits at most, over a stop in progress, the start and the readiness
+    #[arg(long, env = "ONDEMAND_START_TIMEOUT", value_name = "DURATION", default_value = "2m",
+          value_parser = parse_positive)]
+    pub start_timeout: Duration,
+
+    /// How long the engine lets the application shut down before it kills it, in whole seconds
+    /// [default: the container's own]
+    #[arg(long, env = "ONDEMAND_STOP_TIMEOUT", value_name = "DURATION", value_parser = parse_duration)]
+    pub stop_timeout: Option<Duration>,
+
+    /// How long connections may go on after SIGTERM
+    #[arg(long, env = "ONDEMAND_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s",
+          value_parser = parse_duration)]
+    pub drain_timeout: Duration,
+
+    /// When a started container is ready: auto (its health check if it has one, and the port),
+    /// health, tcp (the port), http:/path (2xx or 3xx from our own request) or none
+    #[arg(long, env = "ONDEMAND_READY", value_name = "HOW", default_value = "auto")]
+    pub ready: String,
+
+    /// How many client connections at once; more wait in the listen queue
+    /// [default: what the file descriptor limit allows]
+    #[arg(long, env = "ONDEMAND_MAX_CONNECTIONS", value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: Option<u32>,
+
+    /// With sockets from systemd: exit 0 once the container sleeps and nothing is connected for
+    /// this long; the next client has systemd start the daemon again
+    #[arg(long, env = "ONDEMAND_EXIT_IDLE_TIME", value_name = "DURATION", value_parser = parse_duration)]
+    pub exit_idle_time: Option<Duration>,
+
+    /// What becomes of the container when the daemon is told to end
+    #[arg(long, env = "ONDEMAND_ON_EXIT", value_enum, default_value = "leave")]
+    pub on_exit: OnExit,
+
+    /// Silence after which a peer is asked whether it still lives (TCP keepalive); one that does
+    /// not answer for as long again is given up
+    #[arg(long, env = "ONDEMAND_KEEPALIVE", value_name = "DURATION", default_value = "60s",
+          value_parser = parse_keepalive)]
+    pub keepalive: Duration,
+
+    /// How long a connection that one side has closed may stay silent before it is ended
+    #[arg(long, env = "ONDEMAND_HALF_CLOSED_TIMEOUT", value_name = "DURATION", default_value = "1h",
+          value_parser = parse_positive)]
+    pub half_closed_timeout: Duration,
+
+    /// How to write the log; auto is journald under systemd, else text
+    #[arg(long, env = "ONDEMAND_LOG_FORMAT", value_enum, default_value = "auto")]
+    pub log_format: LogFormat,
+
+    /// Say more: -v decisions, -vv bytes. `RUST_LOG` outranks it
+    #[arg(long, short = 'v', action = clap::ArgAction::Count, env = "ONDEMAND_VERBOSE")]
+    pub verbose: u8,
+}
+
+/// What becomes of the container when the daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnExit {
+    /// It goes on as it is
+    Leave,
+    /// It is stopped
+    Stop,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// journald under systemd, else text
+    Auto,
+    /// Lines for people, on standard error
+    Text,
+    /// One JSON object a line, on standard error
+    Json,
+    /// The journal's native protocol
+    Journald,
+}

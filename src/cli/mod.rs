@@ -1,0 +1,21 @@
+//! The command line and its subcommands, a file each.
+
+pub mod args;
+mod check;
+mod exit;
+mod generate;
+mod run;
+
+pub use exit::{Failure, Status};
+
+use crate::listen::Inherited;
+use args::{Cli, Command};
+
+/// Does what the command line asks; `inherited` was taken before any thread.
+pub fn main(cli: Cli, inherited: Inherited) -> Result<(), Failure> {
+    match cli.command {
+        None => run::run(&cli.run, inherited),
+        Some(Command::Check(args)) => check::check(&args, &inherited),
+        Some(Command::Generate(args)) => generate::generate(&args),
+    }
+}

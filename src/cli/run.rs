@@ -1,0 +1,274 @@
+//! The daemon: from the settings to the last connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sd_notify::NotifyState;
+use tokio::runtime::Builder;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, debug_span, info, warn};
+
+use super::Failure;
+use super::args::{OnExit, RunArgs};
+use crate::activation::Phase;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::driver::{Driver, OnEnd, ServiceHandle, Target};
+use crate::engine::{Api, EngineError, SelectError, select};
+use crate::listen::{self, Acceptor, Inherited, Listener};
+use crate::logging;
+use crate::notify::{keep_status, keep_watchdog_calm, notify};
+use crate::proxy::{Proxy, Stream};
+use crate::shutdown::Signals;
+
+/// Descriptors that are no connection's: log, engine, events, epoll, pipes, listeners.
+const OTHER_FDS: u64 = 96;
+
+/// How long the drained daemon waits for the engine to stop the target with `--on-exit stop`,
+/// beyond what the target may take itself.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How soon a sleeping service with connections is looked at again.
+const LAST_TASKS: Duration = Duration::from_millis(200);
+
+/// Runs until a signal, or until the service has slept unused for `--exit-idle-time`.
+pub(super) fn run(args: &RunArgs, inherited: Inherited) -> Result<(), Failure> {
+    let settings = Settings::new(args).map_err(Failure::config)?;
+    logging::init(args.log_format, args.verbose).map_err(Failure::config)?;
+    let fds = raise_fd_limit();
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be built")
+        .map_err(Failure::runtime)?;
+    runtime.block_on(serve(settings, inherited, fds))
+}
+
+async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(), Failure> {
+    let mut signals = Signals::new().map_err(Failure::runtime)?;
+    let engine = engine(&settings).await?;
+    let handed_over = settings.listen.is_empty() && !inherited.is_empty();
+    if !handed_over && settings.exit_idle_time.is_some() {
+        return Err(Failure::config(anyhow::anyhow!(
+            "--exit-idle-time needs sockets from systemd, and none were handed over \
+             (LISTEN_FDS): start it by its socket unit, or leave the flag out"
+        )));
+    }
+    let listeners = listeners(&settings, inherited)?;
+    let own_addresses = listeners.iter().filter_map(Listener::address).collect();
+
+    let clock = Clock::new();
+    let target = Target::new(&settings, own_addresses);
+    let driver = Driver::new(engine, target, settings.policy.clone(), clock);
+    let service = driver.handle();
+    let ended = CancellationToken::new();
+    let on_end = match settings.on_exit {
+        OnExit::Leave => OnEnd::Leave,
+        OnExit::Stop => OnEnd::Stop,
+    };
+    let driver = tokio::spawn(driver.run(ended.clone(), on_end));
+
+    let fd_places = usize::try_from(fds.saturating_sub(OTHER_FDS) / 2).unwrap_or(usize::MAX);
+    let places = settings.max_connections.map_or(fd_places.max(1), |most| most as usize);
+    let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
+    let connections = Arc::new(Connections {
+        proxy: Arc::new(Proxy {
+            service: service.clone(),
+            start_timeout: settings.policy.start_timeout,
+            limits: settings.connection,
+        }),
+        tasks: TaskTracker::new(),
+        cut: CancellationToken::new(),
+    });
+    let stop_accepting = CancellationToken::new();
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        info!(address = listener.name(), container = %settings.container, "listening");
+        accepting.spawn(listen::accept_all(
+            listener,
+            Arc::clone(&places),
+            Arc::clone(&connections),
+            stop_accepting.clone(),
+            clock,
+        ));
+    }
+    notify(&[NotifyState::Ready]);
+
+    let why = tokio::select! {
+        signal = signals.next() => Why::Signal(signal),
+        () = slept_unused(&service, &connections, settings.exit_idle_time) => Why::Unused,
+        never = keep_status(&service, settings.container.as_str()) => match never {},
+        never = keep_watchdog_calm() => match never {},
+    };
+
+    stop_accepting.cancel();
+    let mut kept = Vec::new();
+    while let Some(listener) = accepting.join_next().await {
+        let listener = listener.map_err(Failure::runtime)?;
+        if !handed_over {
+            listen::accept_rest(&listener, &places, &*connections).await;
+        }
+        kept.push(listener);
+    }
+    // Closed now: from here on a new client goes to the next daemon, or is refused by the kernel.
+    drop(kept);
+
+    let mut drained = true;
+    match why {
+        Why::Unused => info!("asleep and unused, exiting until the next client"),
+        Why::Signal(signal) => {
+            info!(
+                signal, connections = connections.tasks.len(),
+                drain = %humantime::format_duration(settings.drain_timeout), "ending"
+            );
+        }
+    }
+    notify(&[NotifyState::Stopping]);
+    connections.tasks.close();
+    let drain = async {
+        if timeout(settings.drain_timeout, connections.tasks.wait()).await.is_err() {
+            warn!(connections = connections.tasks.len(), "the drain timeout has passed, cutting");
+            connections.cut.cancel();
+            connections.tasks.wait().await;
+        }
+        ended.cancel();
+        let patience = settings.stop_timeout.unwrap_or_default().saturating_add(STOP_PATIENCE);
+        if timeout(patience, driver).await.is_err() {
+            warn!("the engine did not stop the container in time, ending without it");
+        }
+    };
+    tokio::select! {
+        () = drain => {}
+        signal = signals.next() => {
+            warn!(signal, connections = connections.tasks.len(), "ending at once");
+            drained = false;
+        }
+    }
+    if drained {
+        Ok(())
+    } else {
+        Err(Failure::runtime(anyhow::anyhow!("ended by a second signal")))
+    }
+}
+
+/// Why the daemon ends.
+enum Why {
+    Signal(&'static str),
+    Unused,
+}
+
+/// The connections under way.
+struct Connections {
+    proxy: Arc<Proxy>,
+    tasks: TaskTracker,
+    /// Ends them all.
+    cut: CancellationToken,
+}
+
+impl Acceptor for Connections {
+    fn accepted(&self, stream: Stream, permit: OwnedSemaphorePermit) {
+        let proxy = Arc::clone(&self.proxy);
+        let cut = self.cut.clone();
+        let span = debug_span!("connection", client = %stream.peer());
+        self.tasks.spawn(
+            async move {
+                tokio::select! {
+                    () = proxy.serve(stream) => {}
+                    () = cut.cancelled() => {}
+                }
+                drop(permit);
+            }
+            .instrument(span),
+        );
+    }
+}
+
+/// The engine, asked once: a wrong permission is told at once, an engine that is away is waited
+/// for.
+async fn engine(settings: &Settings) -> Result<Arc<Api>, Failure> {
+    let (endpoint, why) =
+        select(&settings.engine, |name| std::env::var(name).ok(), |path| path.exists()).map_err(
+            |error| match error {
+                SelectError::NoneFound(_) => Failure::runtime(error),
+                SelectError::NotUnderstood(_) => Failure::config(error),
+            },
+        )?;
+    let engine = Api::new(endpoint);
+    // The driver's event watch tells of an engine that is away, and of its return.
+    match timeout(Duration::from_secs(2), engine.connect()).await {
+        Ok(Ok(version)) => {
+            info!(engine = %engine.endpoint(), chosen_by = why, %version, "engine");
+        }
+        Ok(Err(error)) if error.is_permission() => return Err(Failure::permission(error)),
+        Ok(Err(
+            EngineError::Unavailable { .. }
+            | EngineError::Missing(_)
+            | EngineError::Conflict(_)
+            | EngineError::Refused { .. }
+            | EngineError::Garbled(_),
+        ))
+        | Err(_) => {
+            info!(engine = %engine.endpoint(), chosen_by = why, "engine, not answering yet")
+        }
+    }
+    Ok(Arc::new(engine))
+}
+
+fn listeners(settings: &Settings, inherited: Inherited) -> Result<Vec<Listener>, Failure> {
+    let limits = settings.connection;
+    if !settings.listen.is_empty() {
+        return listen::bind(&settings.listen, limits).map_err(bind_failure);
+    }
+    if !inherited.is_empty() {
+        return inherited.listeners(limits).map_err(Failure::config);
+    }
+    info!(
+        port = settings.port,
+        "no --listen and no socket from systemd: listening on all interfaces, IPv4 and IPv6"
+    );
+    listen::everywhere(settings.port, limits).map_err(bind_failure)
+}
+
+fn bind_failure(error: listen::BindError) -> Failure {
+    match error.error.kind() {
+        std::io::ErrorKind::PermissionDenied => Failure::permission(error),
+        std::io::ErrorKind::AddrInUse | std::io::ErrorKind::AddrNotAvailable => {
+            Failure::config(error)
+        }
+        _ => Failure::runtime(error),
+    }
+}
+
+/// Waits until the service has slept, with nobody connected, for `time`; for ever without one.
+async fn slept_unused(service: &ServiceHandle, connections: &Connections, time: Option<Duration>) {
+    let Some(time) = time else { return std::future::pending().await };
+    let mut changes = service.changes();
+    loop {
+        changes.mark_unchanged();
+        let asleep = matches!(service.status().phase, Phase::Asleep(_));
+        let unused = asleep && connections.tasks.is_empty();
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = sleep(time), if unused => return,
+            // A task ends a moment after its lease, which nothing tells.
+            () = sleep(LAST_TASKS), if asleep && !unused => {}
+        }
+    }
+}
+
+/// Raises the soft limit of descriptors to the hard one, and answers what holds.
+fn raise_fd_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let in_force = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    in_force.unwrap_or(u64::MAX)
+}

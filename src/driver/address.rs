@@ -1,0 +1,321 @@
+//! Where the target is, in this run.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::Target;
+use crate::config::host_port;
+use crate::engine::{ContainerName, Engine, Locality, Networking, Observed};
+
+/// Where to connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upstream {
+    /// The address.
+    pub address: SocketAddr,
+    /// What answers there.
+    pub via: Via,
+}
+
+/// What answers at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// The application itself: it refuses until it listens.
+    Direct,
+    /// A forwarder of the engine, which accepts before the application listens.
+    Published,
+}
+
+/// What can be said of the address without asking anybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// There.
+    At(Vec<Upstream>),
+    /// Published on the engine's host, which has this name.
+    PublishedOn(String, Vec<u16>),
+    /// Where that container is.
+    SameAs(String),
+    /// Nowhere, and what to do about it.
+    Nowhere(String),
+}
+
+/// The addresses to try, in order; or why there is none, and what to do.
+pub(super) async fn find<E: Engine>(
+    engine: &E,
+    target: &Target,
+    observed: &Observed,
+) -> Result<Vec<Upstream>, String> {
+    if let Some(wished) = &target.upstream {
+        let (host, port) = host_port(wished)?;
+        return not_ourselves(target, resolve(host, &[port], Via::Direct).await?);
+    }
+    let locality = engine.locality().await;
+    let networks = own_networks();
+    let network = target.network.as_deref();
+    let mut choice = choose(observed, target.port, network, &locality, &networks);
+    // A chain of two is refused by the engines; the bound only keeps nonsense from looping.
+    for _ in 0..3 {
+        let Choice::SameAs(other) = &choice else { break };
+        let name = ContainerName::new(other).map_err(|error| error.to_string())?;
+        let owner = engine.inspect(&name).await.map_err(|error| {
+            format!("it uses the network of container {other}, which cannot be looked up: {error}")
+        })?;
+        choice = choose(&owner, target.port, network, &locality, &networks);
+    }
+    match choice {
+        Choice::At(upstreams) => not_ourselves(target, upstreams),
+        Choice::PublishedOn(host, ports) => {
+            not_ourselves(target, resolve(&host, &ports, Via::Published).await?)
+        }
+        Choice::SameAs(other) => Err(format!("it uses the network of {other}, without an end")),
+        Choice::Nowhere(why) => Err(why),
+    }
+}
+
+/// Chooses from what an inspect said. `networks` are those this process has an interface in.
+pub fn choose(
+    observed: &Observed,
+    port: u16,
+    network: Option<&str>,
+    locality: &Locality,
+    networks: &[(IpAddr, IpAddr)],
+) -> Choice {
+    let direct = |ip| Upstream { address: SocketAddr::new(ip, port), via: Via::Direct };
+    match &observed.networking {
+        Networking::Container(other) => return Choice::SameAs(other.clone()),
+        Networking::Host => {
+            return match locality {
+                Locality::Local | Locality::Rootless => Choice::At(vec![
+                    direct(Ipv4Addr::LOCALHOST.into()),
+                    direct(Ipv6Addr::LOCALHOST.into()),
+                ]),
+                Locality::Remote(host) => Choice::PublishedOn(host.clone(), vec![port]),
+            };
+        }
+        Networking::Own(addresses) => {
+            let mine = match network {
+                None => addresses.clone(),
+                Some(wished) => match addresses.get(wished) {
+                    Some(ip) => BTreeMap::from([(wished.to_owned(), *ip)]),
+                    None => {
+                        let names: Vec<_> = addresses.keys().map(String::as_str).collect();
+                        return Choice::Nowhere(format!(
+                            "it is not on the network {wished:?} of --network, only on: {}",
+                            names.join(", ")
+                        ));
+                    }
+                },
+            };
+            // Without an interface in the network the address may belong to somebody else's, off
+            // this machine even: it is not dialled.
+            if *locality == Locality::Local {
+                let reachable: Vec<Upstream> = mine
+                    .values()
+                    .filter(|ip| networks.iter().any(|network| contains(*network, **ip)))
+                    .map(|ip| direct(*ip))
+                    .collect();
+                if !reachable.is_empty() {
+                    return Choice::At(reachable);
+                }
+            }
+        }
+        Networking::None => {}
+    }
+    match (observed.published.get(&port), locality) {
+        (None, _) => Choice::Nowhere(format!(
+            "port {port} of it cannot be reached from here: publish it (-p 127.0.0.1::{port}), put \
+             the container on a network of this host, or give --upstream HOST:PORT"
+        )),
+        (Some(published), Locality::Remote(host)) => {
+            Choice::PublishedOn(host.clone(), published.iter().map(SocketAddr::port).collect())
+        }
+        (Some(published), Locality::Local | Locality::Rootless) => Choice::At(
+            published
+                .iter()
+                .map(|address| Upstream { address: here(*address), via: Via::Published })
+                .collect(),
+        ),
+    }
+}
+
+/// The networks this process has an interface in, as address and mask; loopback left out.
+pub fn own_networks() -> Vec<(IpAddr, IpAddr)> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    interfaces
+        .into_iter()
+        .filter(|interface| !interface.is_loopback())
+        .map(|interface| match interface.addr {
+            if_addrs::IfAddr::V4(v4) => (v4.ip.into(), v4.netmask.into()),
+            if_addrs::IfAddr::V6(v6) => (v6.ip.into(), v6.netmask.into()),
+        })
+        .collect()
+}
+
+fn contains((address, mask): (IpAddr, IpAddr), ip: IpAddr) -> bool {
+    match (address, mask, ip) {
+        (IpAddr::V4(address), IpAddr::V4(mask), IpAddr::V4(ip)) => {
+            address.to_bits() & mask.to_bits() == ip.to_bits() & mask.to_bits()
+        }
+        (IpAddr::V6(address), IpAddr::V6(mask), IpAddr::V6(ip)) => {
+            address.to_bits() & mask.to_bits() == ip.to_bits() & mask.to_bits()
+        }
+        _ => false,
+    }
+}
+
+/// An address of everywhere is reached at loopback.
+fn here(published: SocketAddr) -> SocketAddr {
+    match published.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, published.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, published.port()).into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => published,
+    }
+}
+
+async fn resolve(host: &str, ports: &[u16], via: Via) -> Result<Vec<Upstream>, String> {
+    let mut found = Vec::new();
+    for port in ports {
+        let addresses = tokio::net::lookup_host((host, *port))
+            .await
+            .map_err(|error| format!("the host name {host:?} cannot be resolved: {error}"))?;
+        found.extend(addresses.map(|address| Upstream { address, via }));
+    }
+    Ok(found)
+}
+
+/// Leaves out the daemon's own listening addresses: connecting there would be a loop.
+fn not_ourselves(target: &Target, upstreams: Vec<Upstream>) -> Result<Vec<Upstream>, String> {
+    let ours = |upstream: &Upstream| {
+        target.own_addresses.iter().any(|own| {
+            own.port() == upstream.address.port()
+                && (own.ip() == upstream.address.ip()
+                    || (own.ip().is_unspecified() && upstream.address.ip().is_loopback()))
+        })
+    };
+    let (own, others): (Vec<_>, Vec<_>) = upstreams.into_iter().partition(ours);
+    match (own.first(), others.is_empty()) {
+        (Some(own), true) => Err(format!(
+            "its address {} is where this daemon listens itself: give one of the two another port",
+            own.address
+        )),
+        (Some(_) | None, _) => Ok(others),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Exit, Health, Lasting, State};
+
+    fn observed(networking: Networking, published: &[(u16, &str)]) -> Observed {
+        let mut ports: BTreeMap<u16, Vec<SocketAddr>> = BTreeMap::new();
+        for (port, address) in published {
+            ports.entry(*port).or_default().push(address.parse().unwrap());
+        }
+        Observed {
+            id: "1".to_owned(),
+            name: "web".to_owned(),
+            started_at: String::new(),
+            state: State::Running,
+            exit: Exit::default(),
+            check: None,
+            health: Health::default(),
+            networking,
+            published: ports,
+            publishes: BTreeMap::new(),
+            stop_timeout: None,
+            lasting: Lasting::Yes,
+            restart_policy: String::new(),
+        }
+    }
+
+    fn bridge(ip: &str) -> Networking {
+        Networking::Own([("bridge".to_owned(), ip.parse().unwrap())].into())
+    }
+
+    fn docker0() -> Vec<(IpAddr, IpAddr)> {
+        vec![("172.17.0.1".parse().unwrap(), "255.255.0.0".parse().unwrap())]
+    }
+
+    fn at(choice: &Choice) -> Vec<String> {
+        match choice {
+            Choice::At(upstreams) => {
+                upstreams.iter().map(|u| format!("{} {:?}", u.address, u.via)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn its_own_address_is_preferred_to_the_published_port() {
+        let seen = observed(bridge("172.17.0.2"), &[(80, "0.0.0.0:8080")]);
+        let choice = choose(&seen, 80, None, &Locality::Local, &docker0());
+        assert_eq!(at(&choice), ["172.17.0.2:80 Direct"]);
+    }
+
+    #[test]
+    fn an_address_in_no_network_of_ours_is_not_dialled() {
+        let seen = observed(bridge("10.9.0.2"), &[(80, "0.0.0.0:8080")]);
+        let choice = choose(&seen, 80, None, &Locality::Local, &docker0());
+        assert_eq!(at(&choice), ["127.0.0.1:8080 Published"]);
+        let seen = observed(bridge("10.9.0.2"), &[]);
+        let choice = choose(&seen, 80, None, &Locality::Local, &docker0());
+        assert!(matches!(choice, Choice::Nowhere(why) if why.contains("--upstream")));
+    }
+
+    #[test]
+    fn a_rootless_address_is_somebody_elses() {
+        let seen = observed(bridge("172.17.0.2"), &[(80, "127.0.0.1:8080")]);
+        let choice = choose(&seen, 80, None, &Locality::Rootless, &docker0());
+        assert_eq!(at(&choice), ["127.0.0.1:8080 Published"]);
+    }
+
+    #[test]
+    fn a_remote_engine_is_reached_on_its_host() {
+        let remote = Locality::Remote("box".to_owned());
+        let seen = observed(bridge("172.17.0.2"), &[(80, "0.0.0.0:8080")]);
+        let choice = choose(&seen, 80, None, &remote, &docker0());
+        assert_eq!(choice, Choice::PublishedOn("box".to_owned(), vec![8080]));
+        let choice = choose(&observed(Networking::Host, &[]), 80, None, &remote, &[]);
+        assert_eq!(choice, Choice::PublishedOn("box".to_owned(), vec![80]));
+    }
+
+    #[test]
+    fn host_and_borrowed_networks() {
+        let choice = choose(&observed(Networking::Host, &[]), 80, None, &Locality::Local, &[]);
+        assert_eq!(at(&choice), ["127.0.0.1:80 Direct", "[::1]:80 Direct"]);
+        let seen = observed(Networking::Container("db".to_owned()), &[]);
+        let choice = choose(&seen, 80, None, &Locality::Local, &[]);
+        assert_eq!(choice, Choice::SameAs("db".to_owned()));
+    }
+
+    #[test]
+    fn a_wished_network_is_taken_or_missed_by_name() {
+        let networks = [("a", "172.17.0.2"), ("b", "172.17.0.3")];
+        let own = networks.map(|(name, ip)| (name.to_owned(), ip.parse().unwrap())).into();
+        let seen = observed(Networking::Own(own), &[]);
+        let choice = choose(&seen, 80, Some("b"), &Locality::Local, &docker0());
+        assert_eq!(at(&choice), ["172.17.0.3:80 Direct"]);
+        let choice = choose(&seen, 80, Some("c"), &Locality::Local, &docker0());
+        assert!(matches!(choice, Choice::Nowhere(why) if why.contains("a, b")));
+    }
+
+    #[test]
+    fn the_daemon_never_connects_to_itself() {
+        let target = |own: &str| Target {
+            name: ContainerName::new("web").unwrap(),
+            port: 80,
+            upstream: None,
+            network: None,
+            ready: crate::config::Ready::Auto,
+            stop_timeout: None,
+            keepalive: std::time::Duration::from_secs(60),
+            own_addresses: vec![own.parse().unwrap()],
+        };
+        let upstream =
+            || vec![Upstream { address: "127.0.0.1:80".parse().unwrap(), via: Via::Direct }];
+        assert!(not_ourselves(&target("0.0.0.0:80"), upstream()).is_err());
+        assert!(not_ourselves(&target("127.0.0.1:80"), upstream()).is_err());
+        assert!(not_ourselves(&target("127.0.0.2:80"), upstream()).is_ok());
+        assert!(not_ourselves(&target("0.0.0.0:81"), upstream()).is_ok());
+    }
+}

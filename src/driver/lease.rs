@@ -1,0 +1,325 @@
+//! Asking for the target: the handle, the wait and the lease.
+//!
+//! The core sits behind one lock that is held for the length of a decision and never across an
+//! await. So the decision to stop and the admission of a client are one step each, and a client of
+//! an awake service is admitted without a task switch, an engine call or an allocation.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
+
+use super::Upstream;
+use crate::activation::{
+    Action, Admission, Client, Event, Moment, Phase, Policy, Refused, Run, Service,
+};
+use crate::clock::Clock;
+use crate::proxy::Stream;
+
+/// How many connects to the target may be on the way at once. A listen backlog of 128 is common
+/// and 9 is seen; a burst beyond it falls back on the kernel's one-second SYN retransmission.
+const CONNECTS_AT_ONCE: usize = 64;
+
+/// Suspicions closer together than this are one.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// A service, as connection tasks see it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ServiceHandle {
+    shared: Arc<Shared>,
+}
+
+/// What a service is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// Where it stands.
+    pub phase: Phase,
+    /// How many clients use the target.
+    pub leases: u32,
+    /// How many clients wait for it.
+    pub waiting: usize,
+}
+
+/// The right to use the target: while it is held, the target is not put to sleep. Dropping it
+/// gives it back.
+#[derive(Debug)]
+pub struct Lease {
+    shared: Arc<Shared>,
+    run: Run,
+    upstream: Option<Upstream>,
+    spare: Option<Stream>,
+}
+
+impl ServiceHandle {
+    /// A service nobody has looked at yet, and what its driver needs of it.
+    pub(super) fn new(policy: Policy, clock: Clock) -> Self {
+        let state = State {
+            core: Service::new(policy),
+            out: Vec::new(),
+            todo: Vec::new(),
+            claims: HashMap::new(),
+            next_client: 0,
+            upstream: None,
+            spare: None,
+            armed: None,
+            closed: false,
+            suspected: None,
+        };
+        Self {
+            shared: Arc::new(Shared {
+                clock,
+                state: Mutex::new(state),
+                work: Notify::new(),
+                look: Notify::new(),
+                connects: Semaphore::new(CONNECTS_AT_ONCE),
+                changes: watch::Sender::new(()),
+            }),
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Asks for the target and waits until it is ready. Dropping the future is leaving.
+    pub async fn acquire(&self) -> Result<Lease, Refused> {
+        let mut wait = {
+            let mut state = self.shared.lock();
+            if state.closed {
+                return Err(Refused::ShuttingDown);
+            }
+            let client = Client(state.next_client);
+            state.next_client += 1;
+            let now = self.shared.clock.now();
+            let State { core, out, .. } = &mut *state;
+            match core.acquire(now, client, out) {
+                Admission::Granted => {
+                    let lease = self.lease(&state, None);
+                    drop(state);
+                    self.shared.changed();
+                    return Ok(lease);
+                }
+                Admission::Refused(refused) => return Err(refused),
+                Admission::Waiting => {
+                    let (claim, answer) = oneshot::channel();
+                    state.claims.insert(client, claim);
+                    self.shared.settle(&mut state);
+                    Wait { shared: &self.shared, client, answer, over: false }
+                }
+            }
+        };
+        self.shared.changed();
+        let answer = (&mut wait.answer).await;
+        wait.over = true;
+        match answer {
+            Ok(Ok(spare)) => Ok(self.lease(&self.shared.lock(), spare)),
+            Ok(Err(refused)) => Err(refused),
+            Err(_) => Err(Refused::ShuttingDown),
+        }
+    }
+
+    /// Tells that the target could not be connected to: the driver takes a look, though no more
+    /// than ten times a second however many clients say so.
+    pub fn suspect(&self) {
+        let mut state = self.shared.lock();
+        let now = self.shared.clock.now();
+        if state.suspected.is_none_or(|last| now.since(last) >= LOOK_AGAIN_AFTER) {
+            state.suspected = Some(now);
+            self.shared.look.notify_one();
+        }
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> Status {
+        let state = self.shared.lock();
+        Status {
+            phase: state.core.phase(),
+            leases: state.core.leases(),
+            waiting: state.core.waiting(),
+        }
+    }
+
+    /// Changes whenever [`ServiceHandle::status`] may have.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.shared.changes.subscribe()
+    }
+
+    fn lease(&self, state: &State, spare: Option<Stream>) -> Lease {
+        Lease {
+            shared: Arc::clone(&self.shared),
+            run: state.core.run(),
+            upstream: state.upstream,
+            spare,
+        }
+    }
+}
+
+impl Lease {
+    /// Where the target is, in this run.
+    pub fn upstream(&self) -> Option<Upstream> {
+        self.upstream
+    }
+
+    /// The connection that proved the target ready, for the first client of a run.
+    pub fn take_spare(&mut self) -> Option<Stream> {
+        self.spare.take()
+    }
+
+    /// Whether the run it was granted for goes on, as far as is known.
+    pub fn is_current(&self) -> bool {
+        let state = self.shared.lock();
+        state.core.run() == self.run && matches!(state.core.phase(), Phase::Awake { .. })
+    }
+
+    /// The places for connects that are on the way.
+    pub fn connects(&self) -> &Semaphore {
+        &self.shared.connects
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.shared.feed(Event::Release);
+    }
+}
+
+/// A client's place in the wait; dropping it before the answer is leaving.
+struct Wait<'a> {
+    shared: &'a Shared,
+    client: Client,
+    answer: oneshot::Receiver<Answer>,
+    over: bool,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let left = self.shared.lock().claims.remove(&self.client).is_some();
+        if left {
+            self.shared.feed(Event::Leave(self.client));
+        } else if let Ok(Ok(_spare)) = self.answer.try_recv() {
+            // Granted, but nobody was there any more to take it.
+            self.shared.feed(Event::Release);
+        }
+    }
+}
+
+/// Granted, perhaps with the connection that proved the target ready; or refused.
+type Answer = Result<Option<Stream>, Refused>;
+
+/// What the handle, the leases and the driver share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) clock: Clock,
+    state: Mutex<State>,
+    /// The driver has something to do.
+    pub(super) work: Notify,
+    /// Something may have happened to the target.
+    pub(super) look: Notify,
+    connects: Semaphore,
+    changes: watch::Sender<()>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) core: Service,
+    out: Vec<Action>,
+    /// What the driver has yet to do.
+    pub(super) todo: Vec<Action>,
+    claims: HashMap<Client, oneshot::Sender<Answer>>,
+    next_client: u64,
+    /// Where the target is, once this run was seen ready.
+    pub(super) upstream: Option<Upstream>,
+    /// The connection that proved it, until the first client takes it.
+    pub(super) spare: Option<Stream>,
+    /// When the driver looks at its deadline next.
+    pub(super) armed: Option<Moment>,
+    /// Nobody is admitted any more.
+    pub(super) closed: bool,
+    /// When somebody last failed to connect.
+    suspected: Option<Moment>,
+}
+
+impl Shared {
+    /// The state. A panic while it was held has left it between two decisions, not within one.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Admits nobody any more and turns away whoever waits.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.claims.clear();
+    }
+
+    /// Tells the core what happened.
+    pub(super) fn feed(&self, event: Event) {
+        let mut state = self.lock();
+        self.feed_locked(&mut state, event);
+        drop(state);
+        self.changed();
+    }
+
+    /// Tells the core what happened, where more has to change in the same step.
+    pub(super) fn feed_locked(&self, state: &mut State, event: Event) {
+        let State { core, out, .. } = state;
+        core.handle(self.clock.now(), event, out);
+        self.settle(state);
+    }
+
+    pub(super) fn changed(&self) {
+        if self.changes.receiver_count() > 0 {
+            self.changes.send_replace(());
+        }
+    }
+
+    /// Answers the clients, and leaves the rest to the driver.
+    fn settle(&self, state: &mut State) {
+        let mut next = 0;
+        while let Some(action) = state.out.get(next).copied() {
+            next += 1;
+            match action {
+                Action::Grant(client) => {
+                    let spare = state.spare.take();
+                    let claim = state.claims.remove(&client);
+                    let taken = claim.is_some_and(|claim| claim.send(Ok(spare)).is_ok());
+                    if !taken {
+                        let State { core, out, .. } = state;
+                        core.handle(self.clock.now(), Event::Release, out);
+                    }
+                }
+                Action::Refuse(client, refused) => {
+                    if let Some(claim) = state.claims.remove(&client) {
+                        // A client that has left in this moment needs no answer.
+                        drop(claim.send(Err(refused)));
+                    }
+                }
+                Action::Start { .. }
+                | Action::Stop { .. }
+                | Action::Probe { .. }
+                | Action::Report(_) => {
+                    state.todo.push(action);
+                }
+            }
+        }
+        state.out.clear();
+        // The driver sleeps until the deadline it last saw. A later one, or none, is noticed when
+        // that has passed; so taking and giving back the only lease wakes nobody.
+        let deadline = state.core.deadline().map(|(at, _)| at);
+        let sooner = match (deadline, state.armed) {
+            (Some(at), Some(armed)) => at < armed,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if sooner {
+            state.armed = deadline;
+        }
+        if sooner || !state.todo.is_empty() {
+            self.work.notify_one();
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! One task per service: it owns the engine calls, feeds their answers to the core and does what
+//! the core asks.
+//!
+//! Whoever wants the target holds a [`ServiceHandle`] and calls [`ServiceHandle::acquire`]; the
+//! phase of the service is nobody else's business.
+
+mod address;
+mod lease;
+mod operation;
+mod readiness;
+mod report;
+mod task;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use address::{Choice, Upstream, Via, choose, own_networks};
+pub use lease::{Lease, ServiceHandle, Status};
+pub use task::{Driver, OnEnd};
+
+use crate::config::{Ready, Settings};
+use crate::engine::ContainerName;
+
+/// What the driver needs to know of its service.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The container.
+    pub name: ContainerName,
+    /// The application's port in it.
+    pub port: u16,
+    /// `host:port` to connect to, outranking what the engine says.
+    pub upstream: Option<String>,
+    /// The network to reach it on.
+    pub network: Option<String>,
+    /// When it counts as ready.
+    pub ready: Ready,
+    /// The grace of a stop; `None` is the container's own.
+    pub stop_timeout: Option<Duration>,
+    /// Keepalive of connections to it.
+    pub keepalive: Duration,
+    /// Where the daemon itself listens, so that it never connects to itself.
+    pub own_addresses: Vec<SocketAddr>,
+}
+
+impl Target {
+    /// The target of `settings`.
+    pub fn new(settings: &Settings, own_addresses: Vec<SocketAddr>) -> Self {
+        Self {
+            name: settings.container.clone(),
+            port: settings.port,
+            upstream: settings.upstream.clone(),
+            network: settings.network.clone(),
+            ready: settings.ready.clone(),
+            stop_timeout: settings.stop_timeout,
+            keepalive: settings.connection.keepalive,
+            own_addresses,
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Finding out whether the target of this run is ready.
+//!
+//! The port is tried every millisecond at first, and only from the moment the start has returned:
+//! a SYN sent before leaves an incomplete neighbour entry behind, and the port is then seen a
+//! second late. The connection that succeeds is kept for the first client. A declared health check
+//! is run by us as soon as the port accepts, beside the engine's own verdicts: Docker gives its
+//! first one a whole interval (30 s by default) after the start.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+
+use super::lease::Shared;
+use super::{Target, Upstream, Via, address};
+use crate::activation::{Cause, Pauses};
+use crate::clock;
+use crate::config::Ready;
+use crate::engine::{Engine, HealthCheck, Observed, Verdict, status_of};
+use crate::proxy::{Stream, tune};
+
+/// Beside the events the target is looked at this often while it is waited for: an event lost on
+/// the way must not cost a client its whole wait.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A forwarder that finds nobody behind it closes an accepted connection within a round trip; an
+/// application does not.
+const FORWARDER_CLOSES_WITHIN: Duration = Duration::from_millis(25);
+
+/// How long one answer to `--ready http:` may take.
+const HTTP_LIMIT: Duration = Duration::from_secs(5);
+
+/// The first time limit of a connect; doubled each time it is reached, as the target may be far.
+const CONNECT_LIMIT: Duration = Duration::from_millis(100);
+
+/// The last.
+const CONNECT_LIMIT_MAX: Duration = Duration::from_secs(2);
+
+/// A ready target.
+#[derive(Debug)]
+pub(super) struct Readied {
+    pub(super) upstream: Upstream,
+    /// The connection that proved it.
+    pub(super) spare: Option<Stream>,
+}
+
+/// What stands in the way of readiness at the moment; shown when the time is up.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress(Arc<Mutex<String>>);
+
+impl Progress {
+    pub(super) fn set(&self, text: impl Into<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
+    }
+
+    pub(super) fn get(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// One run's question.
+#[derive(Debug)]
+pub(super) struct Probe<E> {
+    pub(super) engine: Arc<E>,
+    pub(super) target: Arc<Target>,
+    pub(super) shared: Arc<Shared>,
+    /// What the start saw at its end; without it the target is looked at first.
+    pub(super) observed: Option<Arc<Observed>>,
+    /// A verdict that ended then is of an earlier run.
+    pub(super) stale_verdict: Option<String>,
+    /// What the driver's looks see.
+    pub(super) seen: watch::Receiver<Option<Arc<Observed>>>,
+    pub(super) progress: Progress,
+    /// Whether it was said already that this engine lets us run no health check.
+    pub(super) forbidden_said: Arc<AtomicBool>,
+}
+
+impl<E: Engine> Probe<E> {
+    /// Waits until the target is ready; an error is a target that never will be.
+    pub(super) async fn until_ready(mut self) -> Result<Readied, (Cause, String)> {
+        let shared = Arc::clone(&self.shared);
+        let looks = async {
+            loop {
+                sleep(LOOK_EVERY).await;
+                shared.look.notify_one();
+            }
+        };
+        tokio::select! {
+            ready = self.wait() => ready,
+            () = looks => unreachable!("it loops for ever"),
+        }
+    }
+
+    async fn wait(&mut self) -> Result<Readied, (Cause, String)> {
+        let observed = match self.observed.take() {
+            Some(observed) => observed,
+            None => {
+                let observed = self.look().await;
+                self.stale_verdict.clone_from(&observed.health.last);
+                observed
+            }
+        };
+        let check = match (&self.target.ready, &observed.check) {
+            (Ready::Health, None) => {
+                return Err((
+                    Cause::Unreachable,
+                    "--ready health, but the container declares no health check: declare one, or \
+                     use --ready tcp"
+                        .to_owned(),
+                ));
+            }
+            (Ready::Auto | Ready::Health, check) => check.clone(),
+            (Ready::Tcp | Ready::Http(_) | Ready::None, _) => None,
+        };
+        let candidates = self.candidates(observed).await?;
+        let mut ready = match &self.target.ready {
+            Ready::Auto | Ready::Tcp => self.port(&candidates).await,
+            Ready::Http(path) => self.http(&candidates, path).await,
+            Ready::Health | Ready::None => Readied { upstream: candidates[0], spare: None },
+        };
+        if let Some(check) = check {
+            self.healthy(&check).await;
+            // The application may have closed a connection that said nothing for so long.
+            if ready.spare.as_ref().is_some_and(Stream::is_dead) {
+                ready = self.port(&candidates).await;
+            }
+        }
+        Ok(ready)
+    }
+
+    /// What the engine says of the target, as soon as it says something.
+    async fn look(&self) -> Arc<Observed> {
+        let mut pauses = Pauses::engine();
+        loop {
+            match self.engine.inspect(&self.target.name).await {
+                Ok(observed) => return Arc::new(observed),
+                Err(error) => self.progress.set(error.to_string()),
+            }
+            sleep(pauses.pause()).await;
+        }
+    }
+
+    /// Where to try. While the engine restarts the target it has no address for a moment.
+    async fn candidates(
+        &self,
+        mut observed: Arc<Observed>,
+    ) -> Result<Vec<Upstream>, (Cause, String)> {
+        let mut tries = 0;
+        loop {
+            match address::find(&*self.engine, &self.target, &observed).await {
+                Ok(found) if !found.is_empty() => return Ok(found),
+                Ok(_) => self.progress.set("it has no address"),
+                Err(why) if tries >= 20 => return Err((Cause::Unreachable, why)),
+                Err(why) => self.progress.set(why),
+            }
+            tries += 1;
+            sleep(Duration::from_millis(50)).await;
+            observed = self.look().await;
+        }
+    }
+
+    /// Waits until one of the addresses accepts.
+    async fn port(&self, candidates: &[Upstream]) -> Readied {
+        let mut pauses = Pauses::port();
+        let mut limit = CONNECT_LIMIT;
+        loop {
+            for upstream in candidates {
+                match self.try_port(*upstream, limit).await {
+                    Tried::Ready(stream) => {
+                        return Readied { upstream: *upstream, spare: Some(stream) };
+                    }
+                    Tried::NotYet(why) => self.progress.set(why),
+                    Tried::TimedOut => {
+                        self.progress.set(format!("{} does not answer", upstream.address));
+                        limit = (limit * 2).min(CONNECT_LIMIT_MAX);
+                    }
+                }
+            }
+            sleep(pauses.pause()).await;
+        }
+    }
+
+    async fn try_port(&self, upstream: Upstream, limit: Duration) -> Tried {
+        let began = clock::instant();
+        match timeout(limit, TcpStream::connect(upstream.address)).await {
+            Err(_) => Tried::TimedOut,
+            Ok(Err(error)) => Tried::NotYet(format!("{}: {error}", upstream.address)),
+            Ok(Ok(stream)) => {
+                // A failure to tune says that the connection is gone; whoever uses it will see.
+                drop(tune(&SockRef::from(&stream), self.target.keepalive));
+                let stream = Stream::from(stream);
+                if upstream.via == Via::Published {
+                    let patience = FORWARDER_CLOSES_WITHIN + 2 * began.elapsed();
+                    if timeout(patience, stream.left()).await.is_ok() {
+                        return Tried::NotYet(format!(
+                            "{} accepts and closes: nothing listens behind it yet",
+                            upstream.address
+                        ));
+                    }
+                }
+                Tried::Ready(stream)
+            }
+        }
+    }
+
+    /// Waits until a GET of `path` answers 2xx or 3xx.
+    async fn http(&self, candidates: &[Upstream], path: &str) -> Readied {
+        let mut pauses = Pauses::http();
+        loop {
+            for upstream in candidates {
+                let host = upstream.address.to_string();
+                let why = match timeout(HTTP_LIMIT, TcpStream::connect(upstream.address)).await {
+                    Err(_) => format!("{host} does not answer"),
+                    Ok(Err(error)) => format!("{host}: {error}"),
+                    Ok(Ok(stream)) => match status_of(stream, &host, path, HTTP_LIMIT).await {
+                        Ok(200..=399) => return Readied { upstream: *upstream, spare: None },
+                        Ok(status) => format!("GET {path} answers {status}"),
+                        Err(error) => format!("GET {path}: {error}"),
+                    },
+                };
+                self.progress.set(why);
+            }
+            sleep(pauses.pause()).await;
+        }
+    }
+
+    /// Waits until the check passes or the engine says healthy, whichever is first.
+    async fn healthy(&mut self, check: &HealthCheck) {
+        let stale = self.stale_verdict.take();
+        let engine_says = {
+            let mut seen = self.seen.clone();
+            async move {
+                let fresh = |seen: &Option<Arc<Observed>>| {
+                    seen.as_ref()
+                        .is_some_and(|seen| seen.health.healthy && seen.health.last != stale)
+                };
+                // The sender lives in the driver, which outlives its probes.
+                drop(seen.wait_for(fresh).await);
+            }
+        };
+        tokio::select! {
+            () = engine_says => debug!("healthy, says the engine"),
+            () = self.until_check_passes(check) => debug!("healthy, says its check"),
+        }
+    }
+
+    async fn until_check_passes(&self, check: &HealthCheck) {
+        let mut pauses = Pauses::health();
+        loop {
+            match self.engine.check_health(&self.target.name, check).await {
+                Ok(Verdict::Healthy) => return,
+                Ok(Verdict::Unhealthy(output)) => {
+                    self.progress.set(format!("its health check fails: {:?}", output.trim()));
+                }
+                Ok(Verdict::Forbidden(why)) => {
+                    self.progress.set("the engine has not called it healthy");
+                    if !self.forbidden_said.swap(true, Ordering::Relaxed) {
+                        warn!(
+                            container = %self.target.name, reason = ?why,
+                            "the engine does not let us run the health check; waiting for its own \
+                             verdicts, which come once per health interval"
+                        );
+                    }
+                    std::future::pending::<()>().await;
+                }
+                Err(error) => {
+                    self.progress.set(format!("its health check cannot be run: {error}"));
+                    self.shared.look.notify_one();
+                }
+            }
+            sleep(pauses.pause()).await;
+        }
+    }
+}
+
+enum Tried {
+    Ready(Stream),
+    NotYet(String),
+    TimedOut,
+}

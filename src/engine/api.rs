@@ -1,0 +1,264 @@
+//! Docker's API, as Docker and Podman speak it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bollard::query_parameters::{
+    InspectContainerOptions, LogsOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use futures_util::StreamExt;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::error::{translate, unanswered};
+use super::{
+    ContainerName, Endpoint, Engine, EngineError, HealthCheck, Locality, Observed, Sent, Verdict,
+    healthcheck, inspect, watch,
+};
+
+/// How long a call that only looks may take. An engine under load answers an inspect late, as it
+/// waits for the container's lock.
+const LOOK_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long a start or a thaw may take before it counts as not answered. Pulling nothing, even a
+/// slow disk does it in seconds.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// How much longer than its grace a stop may take before it counts as not answered.
+const STOP_MARGIN: Duration = Duration::from_secs(20);
+
+/// The client library has a time limit of its own for response heads, in whole seconds; ours are
+/// shorter, so it is set out of the way.
+const OUT_OF_THE_WAY: u64 = 24 * 60 * 60;
+
+/// Which engine answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flavour {
+    Docker,
+    Podman,
+}
+
+/// A client with its API version agreed.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    pub(super) docker: Docker,
+    pub(super) flavour: Flavour,
+}
+
+/// An engine that speaks Docker's API.
+#[derive(Debug)]
+pub struct Api {
+    endpoint: Endpoint,
+    client: Mutex<Option<Client>>,
+}
+
+impl Api {
+    /// An engine at `endpoint`; nothing is sent yet.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, client: Mutex::new(None) }
+    }
+
+    /// Where it is reached.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Connects anew and agrees on the API version, and answers what engine it is.
+    pub async fn connect(&self) -> Result<String, EngineError> {
+        self.forget();
+        let client = self.client().await?;
+        let version = self.look("version", client.docker.version()).await?;
+        let name = match client.flavour {
+            Flavour::Docker => "docker",
+            Flavour::Podman => "podman",
+        };
+        Ok(format!("{name} {}", version.version.unwrap_or_default()))
+    }
+
+    /// The next call connects anew: the engine may have been replaced by another version.
+    pub(super) fn forget(&self) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A client whose API version is agreed with the engine.
+    pub(super) async fn client(&self) -> Result<Client, EngineError> {
+        let cached = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(client) = cached {
+            return Ok(client);
+        }
+        let docker = match &self.endpoint {
+            Endpoint::Unix(path) => Docker::connect_with_unix(
+                &path.to_string_lossy(),
+                OUT_OF_THE_WAY,
+                API_DEFAULT_VERSION,
+            ),
+            Endpoint::Http(authority) => {
+                Docker::connect_with_http(authority, OUT_OF_THE_WAY, API_DEFAULT_VERSION)
+            }
+        };
+        let docker = docker.map_err(|error| self.translate(error))?;
+        let docker = self.look("version", docker.negotiate_version()).await?;
+        let version = self.look("version", docker.version()).await?;
+        let is_podman = version
+            .components
+            .unwrap_or_default()
+            .iter()
+            .any(|component| component.name.starts_with("Podman"));
+        let flavour = if is_podman { Flavour::Podman } else { Flavour::Docker };
+        let client = Client { docker, flavour };
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        Ok(client)
+    }
+
+    /// Awaits one call, under its own time limit.
+    pub(super) async fn call<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        call: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
+        match timeout(limit, call).await {
+            Ok(answer) => answer.map_err(|error| self.translate(error)),
+            Err(_) => Err(EngineError::timed_out(what, limit)),
+        }
+    }
+
+    /// Awaits one call that only looks.
+    pub(super) async fn look<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
+        self.call(what, LOOK_LIMIT, call).await
+    }
+
+    fn translate(&self, error: bollard::errors::Error) -> EngineError {
+        translate(error, &self.endpoint)
+    }
+
+    /// A GET outside the client library's vocabulary, at the engine's own path.
+    pub(super) async fn get(
+        &self,
+        path: &str,
+        limit: Duration,
+    ) -> Result<(u16, hyper::body::Bytes), EngineError> {
+        let lost = |error: &(dyn std::error::Error + 'static)| unanswered(error, &self.endpoint);
+        let answer = match &self.endpoint {
+            Endpoint::Unix(socket) => {
+                let stream =
+                    tokio::net::UnixStream::connect(socket).await.map_err(|error| lost(&error))?;
+                super::http::get(stream, "localhost", path, limit).await
+            }
+            Endpoint::Http(authority) => {
+                let stream = tokio::net::TcpStream::connect(authority)
+                    .await
+                    .map_err(|error| lost(&error))?;
+                super::http::get(stream, authority, path, limit).await
+            }
+        };
+        answer.map_err(|error| lost(&error))
+    }
+}
+
+impl Engine for Api {
+    async fn inspect(&self, name: &ContainerName) -> Result<Observed, EngineError> {
+        let client = self.client().await?;
+        let call = client.docker.inspect_container(name.as_str(), None::<InspectContainerOptions>);
+        inspect::observed(self.look("inspect", call).await?)
+    }
+
+    async fn start(&self, name: &ContainerName) -> Result<(), EngineError> {
+        let client = self.client().await?;
+        let call = client.docker.start_container(name.as_str(), None::<StartContainerOptions>);
+        self.call("start", START_LIMIT, call).await
+    }
+
+    async fn resume(&self, name: &ContainerName) -> Result<(), EngineError> {
+        let client = self.client().await?;
+        self.call("unpause", START_LIMIT, client.docker.unpause_container(name.as_str())).await
+    }
+
+    async fn stop(&self, name: &ContainerName, grace: Duration) -> Result<(), EngineError> {
+        let client = self.client().await?;
+        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::new().t(seconds).build();
+        let call = client.docker.stop_container(name.as_str(), Some(options));
+        self.call("stop", grace.saturating_add(STOP_MARGIN), call).await
+    }
+
+    async fn check_health(
+        &self,
+        name: &ContainerName,
+        check: &HealthCheck,
+    ) -> Result<Verdict, EngineError> {
+        healthcheck::run(self, name, check).await
+    }
+
+    async fn last_output(
+        &self,
+        name: &ContainerName,
+        lines: u8,
+    ) -> Result<Vec<String>, EngineError> {
+        let client = self.client().await?;
+        let options =
+            LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&lines.to_string()).build();
+        let mut stream = std::pin::pin!(client.docker.logs(name.as_str(), Some(options)));
+        let read = async {
+            // Chunks are not lines: one may hold several, or a part of one.
+            let mut text = Vec::new();
+            while let Some(chunk) = stream.next().await {
+                text.extend_from_slice(&chunk?.into_bytes());
+                if text.len() > 64 * 1024 {
+                    break;
+                }
+            }
+            Ok(text)
+        };
+        let text = self.look("logs", read).await?;
+        let mut all: Vec<String> =
+            String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
+        Ok(all.split_off(all.len().saturating_sub(lines.into())))
+    }
+
+    async fn locality(&self) -> Locality {
+        if let Endpoint::Http(authority) = &self.endpoint {
+            let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
+            let host = host.trim_matches(['[', ']']).to_owned();
+            return Locality::Remote(host);
+        }
+        let Ok(client) = self.client().await else { return Locality::Local };
+        // A filtered socket may forbid this call; a filter stands before a rootful engine.
+        let Ok(info) = self.look("info", client.docker.info()).await else {
+            return Locality::Local;
+        };
+        let options = info.security_options.unwrap_or_default();
+        if options.iter().any(|option| option.contains("rootless")) {
+            Locality::Rootless
+        } else {
+            Locality::Local
+        }
+    }
+
+    async fn watch(&self, name: &ContainerName, look: &Notify) {
+        watch::watch(self, name, look).await;
+    }
+
+    fn describe(&self) -> String {
+        self.endpoint.to_string()
+    }
+}
+
+impl Client {
+    /// Translates a call that was forbidden: 401 and 403 are what filtering sockets answer.
+    pub(super) fn forbidden(error: &EngineError) -> Option<String> {
+        match error {
+            EngineError::Refused { status: 401 | 403, message } => Some(message.clone()),
+            EngineError::Refused { .. }
+            | EngineError::Unavailable { sent: Sent::No | Sent::Maybe, .. }
+            | EngineError::Missing(_)
+            | EngineError::Conflict(_)
+            | EngineError::Garbled(_) => None,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Sockets that clients connect to: inherited from systemd, or bound here; and accepting on them.
+
+mod accept;
+mod bind;
+mod inherited;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub use accept::{Acceptor, accept_all, accept_rest};
+pub use bind::{BindError, bind, everywhere};
+pub use inherited::{InheritError, Inherited};
+use socket2::SockRef;
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::config::ConnectionLimits;
+use crate::proxy::{Stream, tune};
+
+/// A listening socket.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    /// How it is told in the log.
+    name: String,
+    /// A path to remove at the end.
+    unlink: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    fn tcp(listener: std::net::TcpListener, limits: ConnectionLimits) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        // Accepted sockets inherit these from the listening one.
+        tune(&SockRef::from(&listener), limits.keepalive)?;
+        let name = listener.local_addr()?.to_string();
+        Ok(Self { socket: Socket::Tcp(TcpListener::from_std(listener)?), name, unlink: None })
+    }
+
+    fn unix(
+        listener: std::os::unix::net::UnixListener,
+        unlink: Option<PathBuf>,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let name = match address.as_pathname() {
+            Some(path) => format!("unix:{}", path.display()),
+            None => "unix:(unnamed)".to_owned(),
+        };
+        Ok(Self { socket: Socket::Unix(UnixListener::from_std(listener)?), name, unlink })
+    }
+
+    /// How it is told in the log.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its address, if it is a TCP socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Stream> {
+        match &self.socket {
+            Socket::Tcp(listener) => Ok(listener.accept().await?.0.into()),
+            Socket::Unix(listener) => Ok(listener.accept().await?.0.into()),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(path) = &self.unlink {
+            // Gone already is as good.
+            drop(std::fs::remove_file(path));
+        }
+    }
+}

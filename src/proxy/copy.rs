@@ -1,0 +1,288 @@
+//! Bytes, both ways, until both ends have said that they are done.
+//!
+//! No connection owns a buffer: all of a thread share one, and a connection keeps bytes only when
+//! its peer takes fewer than it was given. A flow that comes in large pieces is handed to
+//! splice(2) through a pipe from a small pool, and goes back to copying when it runs dry or the
+//! pieces get small.
+//!
+//! The halves close on their own: an end of one side's data is passed on, and the other direction
+//! goes on. A reset is passed on as a reset.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{Interest, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use super::pipe::{self, Pipe};
+use super::stream::Stream;
+use crate::clock;
+
+/// The buffer that all connections of a thread share.
+const BUFFER: usize = 64 * 1024;
+
+/// Reads of at least this much, so many times in a row, make a flow bulky.
+const BULKY: usize = 32 * 1024;
+const BULKY_IN_A_ROW: u8 = 4;
+
+/// A spliced flow whose pieces are smaller than this, so many times in a row, is not bulky.
+const SMALL: usize = 16 * 1024;
+
+/// After so many rounds a flow lets the others of its thread have a turn.
+const ROUNDS: u32 = 16;
+
+thread_local! {
+    static SHARED: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER].into_boxed_slice());
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Both sides said that they were done.
+    Closed,
+    /// A side reset it, or an error came up; the other side was reset.
+    Reset,
+    /// One side was done, and the other was silent for too long.
+    HalfClosedTooLong,
+}
+
+/// What passed through a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Bytes from the client.
+    pub up: u64,
+    /// Bytes to the client.
+    pub down: u64,
+    /// How it ended.
+    pub ended: Ended,
+}
+
+/// Copies both ways until the connection has ended, and closes both sides accordingly.
+pub async fn copy(mut client: Stream, mut upstream: Stream, half_closed: Duration) -> Summary {
+    let mut up = Flow::default();
+    let mut down = Flow::default();
+    let mut reaper: Option<Pin<Box<Sleep>>> = None;
+    let ended = poll_fn(|cx| {
+        let before = up.total + down.total;
+        let up_done = up.poll(cx, &mut client, &mut upstream);
+        let down_done = down.poll(cx, &mut upstream, &mut client);
+        match (up_done, down_done) {
+            (Poll::Ready(Err(Lost)), _) | (_, Poll::Ready(Err(Lost))) => {
+                return Poll::Ready(Ended::Reset);
+            }
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ended::Closed),
+            (Poll::Pending, Poll::Pending) => return Poll::Pending,
+            (Poll::Ready(Ok(())), Poll::Pending) | (Poll::Pending, Poll::Ready(Ok(()))) => {}
+        }
+        let moved = up.total + down.total > before;
+        let reaper = reaper.get_or_insert_with(|| Box::pin(sleep(half_closed)));
+        if moved {
+            reaper.as_mut().reset(clock::instant() + half_closed);
+        }
+        reaper.as_mut().poll(cx).map(|()| Ended::HalfClosedTooLong)
+    })
+    .await;
+    let summary = Summary { up: up.total, down: down.total, ended };
+    match ended {
+        Ended::Closed => {}
+        Ended::Reset | Ended::HalfClosedTooLong => {
+            client.reset();
+            upstream.reset();
+        }
+    }
+    summary
+}
+
+/// The source of a flow has failed: the whole connection has.
+#[derive(Debug)]
+struct Lost;
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Flow {
+    total: u64,
+    /// Bytes the destination has not taken yet.
+    left: Vec<u8>,
+    pipe: Option<Pipe>,
+    /// Bytes in the pipe.
+    piped: usize,
+    in_a_row: u8,
+    stage: Stage,
+    /// Splicing does not work between these two sockets.
+    copy_only: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Open,
+    /// The source has ended; what is left has to be written, and then the end passed on.
+    Ending,
+    Done,
+}
+
+enum Round {
+    Again,
+    Yield,
+}
+
+impl Flow {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+    ) -> Poll<Result<(), Lost>> {
+        for _ in 0..ROUNDS {
+            if self.stage == Stage::Done {
+                return Poll::Ready(Ok(()));
+            }
+            let round = if self.pipe.is_some() {
+                self.poll_splice(cx, from, to)
+            } else {
+                self.poll_copy(cx, from, to)
+            };
+            match ready!(round)? {
+                Round::Again => {}
+                Round::Yield => break,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_copy(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+    ) -> Poll<Result<Round, Lost>> {
+        if !self.left.is_empty() {
+            match ready!(to.poll_write(cx, &self.left)) {
+                Ok(n) if n > 0 => {
+                    self.left.drain(..n);
+                    if self.left.is_empty() {
+                        // A connection that is idle again owns no memory.
+                        self.left = Vec::new();
+                    }
+                }
+                Ok(_) | Err(_) => self.destination_gone(),
+            }
+            return Poll::Ready(Ok(Round::Again));
+        }
+        if self.stage == Stage::Ending {
+            // The destination may be gone already; then there is nobody to tell.
+            drop(ready!(to.poll_shutdown(cx)));
+            self.stage = Stage::Done;
+            return Poll::Ready(Ok(Round::Again));
+        }
+        SHARED.with_borrow_mut(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            match ready!(from.poll_read(cx, &mut buffer)) {
+                Err(_) => return Poll::Ready(Err(Lost)),
+                Ok(()) if buffer.filled().is_empty() => self.stage = Stage::Ending,
+                Ok(()) => self.pass_on(cx, from, to, buffer.filled()),
+            }
+            Poll::Ready(Ok(Round::Again))
+        })
+    }
+
+    fn pass_on(&mut self, cx: &mut Context<'_>, from: &mut Stream, to: &mut Stream, read: &[u8]) {
+        self.total += read.len() as u64;
+        match to.poll_write(cx, read) {
+            Poll::Ready(Ok(n)) if n == read.len() => {}
+            Poll::Ready(Ok(n)) if n > 0 => self.left = read[n..].to_vec(),
+            Poll::Ready(Ok(_) | Err(_)) => return self.destination_gone(),
+            Poll::Pending => self.left = read.to_vec(),
+        }
+        if read.len() < BULKY {
+            self.in_a_row = 0;
+            return;
+        }
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        let bulky = self.in_a_row >= BULKY_IN_A_ROW && self.left.is_empty();
+        if bulky && !self.copy_only && from.readiness_is_true() {
+            self.pipe = pipe::take();
+            self.in_a_row = 0;
+        }
+    }
+
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+    ) -> Poll<Result<Round, Lost>> {
+        let Some(pipe) = &mut self.pipe else { return Poll::Ready(Ok(Round::Again)) };
+        if self.piped == 0 {
+            match from.poll_read_ready(cx) {
+                Poll::Ready(_) => {}
+                Poll::Pending => {
+                    self.end_splicing();
+                    return Poll::Pending;
+                }
+            }
+            match from.try_io(Interest::READABLE, || pipe.fill(&*from)) {
+                Ok(0) => {
+                    self.end_splicing();
+                    self.stage = Stage::Ending;
+                    return Poll::Ready(Ok(Round::Again));
+                }
+                Ok(n) => {
+                    self.piped = n;
+                    self.total += n as u64;
+                    self.in_a_row = if n < SMALL { self.in_a_row + 1 } else { 0 };
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Ok(Round::Again));
+                }
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    self.end_splicing();
+                    self.copy_only = true;
+                    return Poll::Ready(Ok(Round::Again));
+                }
+                Err(_) => return Poll::Ready(Err(Lost)),
+            }
+        }
+        while self.piped > 0 {
+            if ready!(to.poll_write_ready(cx)).is_err() {
+                self.destination_gone();
+                return Poll::Ready(Ok(Round::Again));
+            }
+            match to.try_io(Interest::WRITABLE, || pipe.drain(&*to, self.piped)) {
+                Ok(n) if n > 0 => self.piped -= n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(_) | Err(_) => {
+                    self.destination_gone();
+                    return Poll::Ready(Ok(Round::Again));
+                }
+            }
+        }
+        if self.in_a_row >= BULKY_IN_A_ROW {
+            self.end_splicing();
+        }
+        Poll::Ready(Ok(Round::Yield))
+    }
+
+    fn end_splicing(&mut self) {
+        self.in_a_row = 0;
+        if let Some(pipe) = self.pipe.take() {
+            if self.piped == 0 {
+                pipe::give_back(pipe);
+            }
+            self.piped = 0;
+        }
+    }
+
+    /// The destination takes nothing any more. The other direction still brings what it had sent
+    /// before, and then its reset.
+    fn destination_gone(&mut self) {
+        self.end_splicing();
+        self.left = Vec::new();
+        self.stage = Stage::Done;
+    }
+}

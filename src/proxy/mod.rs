@@ -1,0 +1,62 @@
+//! One connection, from accept to close: acquire, connect, copy, drop.
+//!
+//! A client is held while the target wakes, whatever it takes within the start timeout, and none
+//! of its bytes are read before there is somebody to read them. A connect that fails is tried
+//! again, with a wake in between if the target has gone.
+
+mod connect;
+mod copy;
+mod pipe;
+mod stream;
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tracing::debug;
+
+pub use copy::{Ended, Summary, copy};
+pub use stream::{Stream, tune};
+
+use crate::activation::Refused;
+use crate::config::ConnectionLimits;
+use crate::driver::ServiceHandle;
+
+/// What the connections of one service have in common.
+#[derive(Debug)]
+pub struct Proxy {
+    /// The service.
+    pub service: ServiceHandle,
+    /// How long a client is held at most.
+    pub start_timeout: Duration,
+    /// How long a connection may be silent.
+    pub limits: ConnectionLimits,
+}
+
+impl Proxy {
+    /// Serves one client to its end.
+    pub async fn serve(&self, client: Stream) {
+        // A client that leaves is noticed; what it has sent stays in the kernel.
+        let reached = tokio::select! {
+            biased;
+            reached = timeout(self.start_timeout, connect::reach(self)) => reached,
+            () = client.left() => {
+                debug!("the client left while it was held");
+                return;
+            }
+        };
+        let (lease, upstream) = match reached {
+            Ok(Ok(reached)) => reached,
+            Ok(Err(refused)) => {
+                debug!(?refused, "refused");
+                return client.reset();
+            }
+            Err(_) => {
+                debug!(refused = ?Refused::TimedOut, "refused");
+                return client.reset();
+            }
+        };
+        let summary = copy(client, upstream, self.limits.half_closed).await;
+        debug!(up = summary.up, down = summary.down, ended = ?summary.ended, "connection ended");
+        drop(lease);
+    }
+}

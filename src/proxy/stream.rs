@@ -1,0 +1,254 @@
+//! A connection, over TCP or a Unix socket.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// One connected stream socket.
+#[derive(Debug)]
+pub struct Stream {
+    socket: Socket,
+    /// The runtime was told that there is nothing to read, though there may be: it learns of new
+    /// bytes only, so what is there already has to be asked for.
+    unasked: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self { socket: Socket::Tcp(stream), unasked: AtomicBool::new(false) }
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        Self { socket: Socket::Unix(stream), unasked: AtomicBool::new(false) }
+    }
+}
+
+impl Stream {
+    /// Waits until the peer has left for good.
+    ///
+    /// A reset says so, and an end of its data when it has sent none. A peer that has sent
+    /// something and then closed its sending half may still wait for the answer: that is no
+    /// leaving. Nothing is read from the socket. Cancel-safe.
+    pub async fn left(&self) {
+        loop {
+            // After the flag is cleared the next edge (more data, the end, a reset) sets it anew.
+            if poll_fn(|cx| self.poll_read_ready(cx)).await.is_err() {
+                return;
+            }
+            match self.peek() {
+                Peeked::Data if self.poll_now().contains(PollFlags::RDHUP) => {
+                    poll_fn(|cx| self.poll_reset(cx)).await;
+                    return;
+                }
+                Peeked::Data | Peeked::Nothing => self.clear_readable(),
+                Peeked::End | Peeked::Broken => return,
+            }
+        }
+    }
+
+    /// Whether the peer has ended or reset the connection and nothing is left to read.
+    pub fn is_dead(&self) -> bool {
+        matches!(self.peek(), Peeked::End | Peeked::Broken)
+    }
+
+    /// Who is at the other end, for the log.
+    pub fn peer(&self) -> String {
+        match &self.socket {
+            Socket::Tcp(stream) => match stream.peer_addr() {
+                Ok(address) => {
+                    SocketAddr::new(address.ip().to_canonical(), address.port()).to_string()
+                }
+                Err(_) => "gone".to_owned(),
+            },
+            Socket::Unix(_) => "local".to_owned(),
+        }
+    }
+
+    /// Closes the connection with a reset, so that the peer sees a failure and not an end.
+    pub fn reset(self) {
+        if let Socket::Tcp(stream) = &self.socket {
+            // A failure to set it means that the connection is gone already.
+            drop(stream.set_zero_linger());
+        }
+    }
+
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if *self.unasked.get_mut() {
+            let room = buf.initialize_unfilled();
+            match rustix::net::recv(&self.socket, room, RecvFlags::DONTWAIT) {
+                Ok((n, _)) => {
+                    buf.advance(n);
+                    return Poll::Ready(Ok(()));
+                }
+                // From here on new bytes make an edge that the runtime sees.
+                Err(Errno::AGAIN) => *self.unasked.get_mut() = false,
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.poll_read_ready(cx),
+            Socket::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.poll_write_ready(cx),
+            Socket::Unix(stream) => stream.poll_write_ready(cx),
+        }
+    }
+
+    /// Does `io` if the socket is ready for it; when that would block, the readiness is cleared.
+    pub(super) fn try_io<R>(
+        &self,
+        interest: Interest,
+        io: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.try_io(interest, io),
+            Socket::Unix(stream) => stream.try_io(interest, io),
+        }
+    }
+
+    /// Whether the runtime knows of everything that waits to be read, so that its readiness can
+    /// be trusted.
+    pub(super) fn readiness_is_true(&mut self) -> bool {
+        !*self.unasked.get_mut()
+    }
+
+    fn clear_readable(&self) {
+        let blocked: io::Result<()> =
+            self.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+        debug_assert!(blocked.is_err());
+        self.unasked.store(true, Ordering::Relaxed);
+    }
+
+    /// What poll(2) says of the socket now.
+    fn poll_now(&self) -> PollFlags {
+        let mut fds = [PollFd::new(self, PollFlags::RDHUP)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        match poll(&mut fds, Some(&now)) {
+            Ok(_) => fds[0].revents(),
+            Err(_) => PollFlags::ERR,
+        }
+    }
+
+    /// Ready once the connection is reset or fully closed.
+    fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.poll_read_ready(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) => {}
+            }
+            if self.poll_now().intersects(PollFlags::ERR | PollFlags::HUP) {
+                return Poll::Ready(());
+            }
+            self.clear_readable();
+        }
+    }
+
+    fn peek(&self) -> Peeked {
+        let mut byte = [MaybeUninit::uninit()];
+        match SockRef::from(self).peek(&mut byte) {
+            Ok(0) => Peeked::End,
+            Ok(_) => Peeked::Data,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Peeked::Nothing,
+            Err(_) => Peeked::Broken,
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+enum Peeked {
+    Data,
+    Nothing,
+    End,
+    Broken,
+}
+
+/// How many probes a silent peer may leave unanswered.
+const KEEPALIVE_PROBES: u32 = 6;
+
+/// Sets what both legs have: no delay of small writes, and keepalive probes after `keepalive` of
+/// silence that end a dead peer's connection after as long again.
+///
+/// On a listening socket: Linux hands these options on to every accepted connection, which saves
+/// five system calls each.
+pub fn tune(socket: &SockRef<'_>, keepalive: Duration) -> io::Result<()> {
+    let between = (keepalive / KEEPALIVE_PROBES).max(Duration::from_secs(1));
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(keepalive)
+            .with_interval(between)
+            .with_retries(KEEPALIVE_PROBES),
+    )?;
+    // With data on the way there are no keepalive probes; this bounds the retransmissions
+    // instead of the kernel's quarter of an hour (tcp(7), TCP_USER_TIMEOUT).
+    socket.set_tcp_user_timeout(Some(keepalive * 2))
+}
