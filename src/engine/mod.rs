@@ -6,6 +6,7 @@
 
 mod api;
 mod error;
+#[doc(hidden)]
 pub mod fake;
 mod healthcheck;
 mod http;

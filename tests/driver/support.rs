@@ -1,0 +1,73 @@
+//! A driver before a fake engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ondemand_container::activation::{Phase, Policy, Window};
+use ondemand_container::clock::Clock;
+use ondemand_container::config::Ready;
+use ondemand_container::driver::{Driver, OnEnd, ServiceHandle, Target};
+use ondemand_container::engine::ContainerName;
+use ondemand_container::engine::fake::{Delays, FakeEngine};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The idle window of most tests.
+pub(crate) const WINDOW: Duration = Duration::from_secs(60);
+
+/// The start timeout of all tests.
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+pub(crate) struct Rig {
+    pub(crate) engine: Arc<FakeEngine>,
+    pub(crate) service: ServiceHandle,
+    pub(crate) end: CancellationToken,
+    pub(crate) task: JoinHandle<()>,
+}
+
+pub(crate) fn rig(idle: Duration) -> Rig {
+    rig_with(idle, 1, Delays::default(), OnEnd::Leave)
+}
+
+pub(crate) fn rig_with(idle: Duration, seed: u64, delays: Delays, on_end: OnEnd) -> Rig {
+    let engine = Arc::new(FakeEngine::new(seed, delays));
+    let target = Target {
+        name: ContainerName::new("web").unwrap(),
+        port: 80,
+        upstream: None,
+        network: None,
+        ready: Ready::Health,
+        stop_timeout: None,
+        keepalive: Duration::from_secs(60),
+        own_addresses: Vec::new(),
+    };
+    let policy = Policy { idle: Window::After(idle), start_timeout: START_TIMEOUT };
+    let driver = Driver::new(Arc::clone(&engine), target, policy, Clock::new());
+    let service = driver.handle();
+    let end = CancellationToken::new();
+    let task = tokio::spawn(driver.run(end.clone(), on_end));
+    Rig { engine, service, end, task }
+}
+
+impl Rig {
+    /// Waits until the service stands so; the paused clock makes a wrong wait fail at once.
+    pub(crate) async fn until(&self, what: &str, is: impl Fn(Phase) -> bool) {
+        let mut changes = self.service.changes();
+        let reached = async {
+            while !is(self.service.status().phase) {
+                changes.changed().await.unwrap();
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(600), reached).await.is_err() {
+            panic!("not {what} within ten minutes, but {:?}", self.service.status());
+        }
+    }
+
+    pub(crate) async fn until_asleep(&self) {
+        self.until("asleep", |phase| matches!(phase, Phase::Asleep(_))).await;
+    }
+
+    pub(crate) fn assert_no_faults(&self) {
+        assert_eq!(self.engine.faults(), [] as [String; 0]);
+    }
+}
