@@ -246,10 +246,6 @@ impl Service {
 
     fn observed(&mut self, now: Moment, seen: Seen, out: &mut Vec<Action>) {
         match (self.phase, seen) {
-            // An operation in flight ends with an inspect of its own.
-            (Phase::Starting | Phase::Stopping, _)
-            | (Phase::Probing { .. } | Phase::Awake { .. } | Phase::Found { .. }, Seen::Running) => {
-            }
             (
                 Phase::Unknown | Phase::Asleep(_) | Phase::Failed(_),
                 Seen::Running | Seen::Renewed,
@@ -282,7 +278,10 @@ impl Service {
                 self.starts.forgive();
                 self.rest(now, rest, out);
             }
-            (Phase::Failed(_), Seen::Resting(_)) => {}
+            // An operation in flight ends with an inspect of its own; the others say nothing new.
+            (Phase::Starting | Phase::Stopping, _)
+            | (Phase::Probing { .. } | Phase::Awake { .. } | Phase::Found { .. }, Seen::Running)
+            | (Phase::Failed(_), Seen::Resting(_)) => {}
             (
                 Phase::Unknown | Phase::Asleep(_) | Phase::Awake { .. } | Phase::Found { .. },
                 Seen::Resting(rest),

@@ -1,3 +1,7 @@
+#![expect(
+    clippy::doc_markdown,
+    reason = "these doc comments are the help text, where marks would be shown"
+)]
 //! The command line: every flag, its environment variable and its default.
 //!
 //! Nothing here is checked beyond the shape of one value; [`crate::config`] turns the whole into
@@ -38,7 +42,7 @@ pub enum Command {
     ///
     /// Takes the flags of the daemon itself. Exits 0 when nothing stands in the way, 77 when
     /// permission is missing, 78 otherwise.
-    Check(RunArgs),
+    Check(Box<RunArgs>),
     /// Print a man page or a shell completion
     Generate(GenerateArgs),
 }

@@ -193,12 +193,11 @@ impl Acceptor for Connections {
 /// for.
 async fn engine(settings: &Settings) -> Result<Arc<Api>, Failure> {
     let (endpoint, why) =
-        select(&settings.engine, |name| std::env::var(name).ok(), |path| path.exists()).map_err(
-            |error| match error {
+        select(&settings.engine, |name| std::env::var(name).ok(), std::path::Path::exists)
+            .map_err(|error| match error {
                 SelectError::NoneFound(_) => Failure::runtime(error),
                 SelectError::NotUnderstood(_) => Failure::config(error),
-            },
-        )?;
+            })?;
     let engine = Api::new(endpoint);
     // The driver's event watch tells of an engine that is away, and of its return.
     match timeout(Duration::from_secs(2), engine.connect()).await {
@@ -214,7 +213,7 @@ async fn engine(settings: &Settings) -> Result<Arc<Api>, Failure> {
             | EngineError::Garbled(_),
         ))
         | Err(_) => {
-            info!(engine = %engine.endpoint(), chosen_by = why, "engine, not answering yet")
+            info!(engine = %engine.endpoint(), chosen_by = why, "engine, not answering yet");
         }
     }
     Ok(Arc::new(engine))
@@ -236,12 +235,13 @@ fn listeners(settings: &Settings, inherited: Inherited) -> Result<Vec<Listener>,
 }
 
 fn bind_failure(error: listen::BindError) -> Failure {
-    match error.error.kind() {
-        std::io::ErrorKind::PermissionDenied => Failure::permission(error),
-        std::io::ErrorKind::AddrInUse | std::io::ErrorKind::AddrNotAvailable => {
-            Failure::config(error)
-        }
-        _ => Failure::runtime(error),
+    let kind = error.error.kind();
+    if kind == std::io::ErrorKind::PermissionDenied {
+        Failure::permission(error)
+    } else if matches!(kind, std::io::ErrorKind::AddrInUse | std::io::ErrorKind::AddrNotAvailable) {
+        Failure::config(error)
+    } else {
+        Failure::runtime(error)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the target is, in this run.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Target;
@@ -16,6 +17,15 @@ pub struct Upstream {
     pub via: Via,
 }
 
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.via {
+            Via::Direct => write!(f, "{}", self.address),
+            Via::Published => write!(f, "{}, published", self.address),
+        }
+    }
+}
+
 /// What answers at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
@@ -27,7 +37,7 @@ pub enum Via {
 
 /// What can be said of the address without asking anybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Choice {
+enum Choice {
     /// There.
     At(Vec<Upstream>),
     /// Published on the engine's host, which has this name.
@@ -48,10 +58,19 @@ pub(super) async fn find<E: Engine>(
         let (host, port) = host_port(wished)?;
         return not_ourselves(target, resolve(host, &[port], Via::Direct).await?);
     }
+    not_ourselves(target, of(engine, target.port, target.network.as_deref(), observed).await?)
+}
+
+/// The addresses of what was observed, in order; or why there is none, and what to do.
+pub async fn of<E: Engine>(
+    engine: &E,
+    port: u16,
+    network: Option<&str>,
+    observed: &Observed,
+) -> Result<Vec<Upstream>, String> {
     let locality = engine.locality().await;
     let networks = own_networks();
-    let network = target.network.as_deref();
-    let mut choice = choose(observed, target.port, network, &locality, &networks);
+    let mut choice = choose(observed, port, network, &locality, &networks);
     // A chain of two is refused by the engines; the bound only keeps nonsense from looping.
     for _ in 0..3 {
         let Choice::SameAs(other) = &choice else { break };
@@ -59,20 +78,18 @@ pub(super) async fn find<E: Engine>(
         let owner = engine.inspect(&name).await.map_err(|error| {
             format!("it uses the network of container {other}, which cannot be looked up: {error}")
         })?;
-        choice = choose(&owner, target.port, network, &locality, &networks);
+        choice = choose(&owner, port, network, &locality, &networks);
     }
     match choice {
-        Choice::At(upstreams) => not_ourselves(target, upstreams),
-        Choice::PublishedOn(host, ports) => {
-            not_ourselves(target, resolve(&host, &ports, Via::Published).await?)
-        }
+        Choice::At(upstreams) => Ok(upstreams),
+        Choice::PublishedOn(host, ports) => resolve(&host, &ports, Via::Published).await,
         Choice::SameAs(other) => Err(format!("it uses the network of {other}, without an end")),
         Choice::Nowhere(why) => Err(why),
     }
 }
 
 /// Chooses from what an inspect said. `networks` are those this process has an interface in.
-pub fn choose(
+fn choose(
     observed: &Observed,
     port: u16,
     network: Option<&str>,
@@ -94,16 +111,17 @@ pub fn choose(
         Networking::Own(addresses) => {
             let mine = match network {
                 None => addresses.clone(),
-                Some(wished) => match addresses.get(wished) {
-                    Some(ip) => BTreeMap::from([(wished.to_owned(), *ip)]),
-                    None => {
+                Some(wished) => {
+                    if let Some(ip) = addresses.get(wished) {
+                        BTreeMap::from([(wished.to_owned(), *ip)])
+                    } else {
                         let names: Vec<_> = addresses.keys().map(String::as_str).collect();
                         return Choice::Nowhere(format!(
                             "it is not on the network {wished:?} of --network, only on: {}",
                             names.join(", ")
                         ));
                     }
-                },
+                }
             };
             // Without an interface in the network the address may belong to somebody else's, off
             // this machine even: it is not dialled.
@@ -138,7 +156,7 @@ pub fn choose(
 }
 
 /// The networks this process has an interface in, as address and mask; loopback left out.
-pub fn own_networks() -> Vec<(IpAddr, IpAddr)> {
+fn own_networks() -> Vec<(IpAddr, IpAddr)> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     interfaces
         .into_iter()
@@ -220,6 +238,7 @@ mod tests {
             check: None,
             health: Health::default(),
             networking,
+            networks: Vec::new(),
             published: ports,
             publishes: BTreeMap::new(),
             stop_timeout: None,

@@ -14,7 +14,7 @@ mod task;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use address::{Choice, Upstream, Via, choose, own_networks};
+pub use address::{Upstream, Via, of as addresses_of};
 pub use lease::{Lease, ServiceHandle, Status};
 pub use task::{Driver, OnEnd};
 

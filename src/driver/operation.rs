@@ -23,7 +23,8 @@ const STOP_ROUNDS: u32 = 3;
 /// How an operation ended.
 #[derive(Debug)]
 pub(super) struct End {
-    /// How the target was seen at the end; an error if the engine could not be asked.
+    /// How the target was seen at the end; an error if the engine could not be asked, or said
+    /// yes to a start and the target has ended since.
     pub(super) seen: Result<Seen, Cause>,
     /// What was seen, if it exists.
     pub(super) observed: Option<Arc<Observed>>,
@@ -78,7 +79,11 @@ pub(super) async fn start<E: Engine>(
             }
             // It was asked to run, the engine has answered, and it does not.
             (State::Stopped, Some(error)) => {
-                return end(Ok(Seen::Resting(Rest::Stopped)), Some(observed), error);
+                let seen = match &error {
+                    None => Err(Cause::Exited),
+                    Some(_) => Ok(Seen::Resting(Rest::Stopped)),
+                };
+                return end(seen, Some(observed), error);
             }
             (State::Paused, Some(error)) => {
                 return end(Ok(Seen::Resting(Rest::Paused)), Some(observed), error);

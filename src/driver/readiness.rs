@@ -97,13 +97,12 @@ impl<E: Engine> Probe<E> {
     }
 
     async fn wait(&mut self) -> Result<Readied, (Cause, String)> {
-        let observed = match self.observed.take() {
-            Some(observed) => observed,
-            None => {
-                let observed = self.look().await;
-                self.stale_verdict.clone_from(&observed.health.last);
-                observed
-            }
+        let observed = if let Some(observed) = self.observed.take() {
+            observed
+        } else {
+            let observed = self.look().await;
+            self.stale_verdict.clone_from(&observed.health.last);
+            observed
         };
         let check = match (&self.target.ready, &observed.check) {
             (Ready::Health, None) => {

@@ -300,9 +300,10 @@ impl<E: Engine> Driver<E> {
                 let known = self.observed.borrow().clone();
                 let seen = match observed.state {
                     State::Running | State::Restarting => {
-                        match known.is_some_and(|known| !known.same_life(&observed)) {
-                            true => Seen::Renewed,
-                            false => Seen::Running,
+                        if known.is_some_and(|known| !known.same_life(&observed)) {
+                            Seen::Renewed
+                        } else {
+                            Seen::Running
                         }
                     }
                     State::Paused => Seen::Resting(Rest::Paused),
@@ -349,19 +350,18 @@ impl<E: Engine> Driver<E> {
                 drop(state);
                 shared.changed();
                 let address = ready.upstream.address;
-                match self.started.take() {
-                    Some((began, engine)) => {
-                        let all = self.clock.now().since(began);
-                        info!(
-                            container = %self.target.name, %address, clients = waited,
-                            "awake after {:.3} s: engine {:.3}, ready {:.3}",
-                            all.as_secs_f64(), engine.as_secs_f64(), (all.saturating_sub(engine)).as_secs_f64()
-                        );
-                    }
-                    None => info!(
+                if let Some((began, engine)) = self.started.take() {
+                    let all = self.clock.now().since(began);
+                    info!(
+                        container = %self.target.name, %address, clients = waited,
+                        "awake after {:.3} s: engine {:.3}, ready {:.3}",
+                        all.as_secs_f64(), engine.as_secs_f64(), (all.saturating_sub(engine)).as_secs_f64()
+                    );
+                } else {
+                    info!(
                         container = %self.target.name, %address, clients = waited,
                         "found awake and ready"
-                    ),
+                    );
                 }
             }
             Err((cause, detail)) => {

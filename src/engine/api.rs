@@ -4,7 +4,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::query_parameters::{
-    InspectContainerOptions, LogsOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+    InspectContainerOptions, InspectNetworkOptions, LogsOptionsBuilder, StartContainerOptions,
+    StopContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt;
@@ -13,8 +14,8 @@ use tokio::time::timeout;
 
 use super::error::{translate, unanswered};
 use super::{
-    ContainerName, Endpoint, Engine, EngineError, HealthCheck, Locality, Observed, Sent, Verdict,
-    healthcheck, inspect, watch,
+    ContainerName, Endpoint, Engine, EngineError, HealthCheck, Locality, Networking, Observed,
+    Sent, Verdict, healthcheck, inspect, watch,
 };
 
 /// How long a call that only looks may take. An engine under load answers an inspect late, as it
@@ -74,6 +75,25 @@ impl Api {
             Flavour::Podman => "podman",
         };
         Ok(format!("{name} {}", version.version.unwrap_or_default()))
+    }
+
+    /// Gives a stopped container what stands for the addresses it will have: the gateway of each
+    /// of its networks, and its wished ports. For asking whether it could be reached.
+    pub async fn foresee_addresses(&self, observed: &mut Observed) {
+        for (port, addresses) in &observed.publishes {
+            observed.published.entry(*port).or_insert_with(|| addresses.clone());
+        }
+        let Networking::Own(addresses) = &mut observed.networking else { return };
+        let Ok(client) = self.client().await else { return };
+        for network in &observed.networks {
+            let call = client.docker.inspect_network(network, None::<InspectNetworkOptions>);
+            let Ok(answer) = self.look("network", call).await else { continue };
+            let gateways = answer.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+            let gateway = gateways.into_iter().find_map(|config| config.gateway?.parse().ok());
+            if let Some(gateway) = gateway {
+                addresses.insert(network.clone(), gateway);
+            }
+        }
     }
 
     /// The next call connects anew: the engine may have been replaced by another version.

@@ -60,6 +60,7 @@ impl EngineError {
 pub(super) const PERMISSION: &str = "permission denied";
 
 /// Translates the client library's error.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's enum: all others got no answer")]
 pub(super) fn translate(error: bollard::errors::Error, endpoint: &super::Endpoint) -> EngineError {
     use bollard::errors::Error as Bollard;
     match error {

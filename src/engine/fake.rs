@@ -239,11 +239,7 @@ impl FakeEngine {
     }
 
     /// Does `deed` as far as `outcome` says, and answers accordingly.
-    fn end(
-        &self,
-        outcome: Outcome,
-        deed: impl FnOnce(&mut Inner),
-    ) -> Result<(), EngineError> {
+    fn end(&self, outcome: Outcome, deed: impl FnOnce(&mut Inner)) -> Result<(), EngineError> {
         let mut inner = self.inner();
         inner.operations -= 1;
         let refused = |message| EngineError::Refused { status: 500, message };
@@ -322,6 +318,7 @@ impl Engine for FakeEngine {
             }),
             health: Health::default(),
             networking: Networking::Host,
+            networks: Vec::new(),
             published: BTreeMap::new(),
             publishes: BTreeMap::new(),
             stop_timeout: None,

@@ -26,6 +26,7 @@ pub(super) fn observed(answer: ContainerInspectResponse) -> Result<Observed, Eng
     let settings = answer.network_settings.unwrap_or_default();
     let labels = config.labels.unwrap_or_default();
     let health = state.health.unwrap_or_default();
+    let endpoints = settings.networks.unwrap_or_default();
     let last = health.log.unwrap_or_default().pop();
     Ok(Observed {
         id: answer.id.ok_or_else(|| missing("an ID"))?,
@@ -49,12 +50,13 @@ pub(super) fn observed(answer: ContainerInspectResponse) -> Result<Observed, Eng
         },
         networking: networking(
             host.network_mode.as_deref().unwrap_or_default(),
-            settings.networks.unwrap_or_default().into_iter().filter_map(|(name, endpoint)| {
-                let v4 = endpoint.ip_address.and_then(|ip| ip.parse().ok());
-                let v6 = endpoint.global_ipv6_address.and_then(|ip| ip.parse().ok());
-                Some((name, v4.or(v6)?))
+            endpoints.iter().filter_map(|(name, endpoint)| {
+                let parse = |ip: &Option<String>| ip.as_ref().and_then(|ip| ip.parse().ok());
+                let ip = parse(&endpoint.ip_address).or(parse(&endpoint.global_ipv6_address));
+                Some((name.clone(), ip?))
             }),
         ),
+        networks: endpoints.into_keys().collect(),
         published: ports(settings.ports),
         publishes: ports(host.port_bindings),
         stop_timeout: config
@@ -79,13 +81,13 @@ fn running(status: ContainerStateStatusEnum, running: bool, paused: bool) -> Sta
         ContainerStateStatusEnum::RESTARTING => State::Restarting,
         ContainerStateStatusEnum::PAUSED => State::Paused,
         ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::STOPPING => State::Running,
-        ContainerStateStatusEnum::CREATED
+        ContainerStateStatusEnum::EMPTY if paused => State::Paused,
+        ContainerStateStatusEnum::EMPTY if running => State::Running,
+        ContainerStateStatusEnum::EMPTY
+        | ContainerStateStatusEnum::CREATED
         | ContainerStateStatusEnum::REMOVING
         | ContainerStateStatusEnum::EXITED
         | ContainerStateStatusEnum::DEAD => State::Stopped,
-        ContainerStateStatusEnum::EMPTY if paused => State::Paused,
-        ContainerStateStatusEnum::EMPTY if running => State::Running,
-        ContainerStateStatusEnum::EMPTY => State::Stopped,
     }
 }
 

@@ -93,6 +93,8 @@ pub struct Observed {
     pub health: Health,
     /// How to reach it.
     pub networking: Networking,
+    /// The names of its networks, known also while it does not run.
+    pub networks: Vec<String>,
     /// Container TCP port → where the engine publishes it.
     pub published: BTreeMap<u16, Vec<SocketAddr>>,
     /// Container TCP port → where it asked to be published, known also while it does not run.

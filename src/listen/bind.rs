@@ -26,6 +26,7 @@ pub struct BindError {
     pub error: io::Error,
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "std's enum: all others speak for themselves")]
 fn hint(error: &io::Error, address: &str) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse if address.starts_with("unix:") => {

@@ -35,17 +35,14 @@ pub(super) fn take() -> Option<Pipe> {
         LIVE.fetch_sub(1, Ordering::Relaxed);
         return None;
     }
-    match pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK) {
-        Ok((read, write)) => {
-            let pipe = Pipe { read, write };
-            // Refused to those who own many pages already; a small pipe works as well.
-            let _as_given = fcntl_setpipe_size(&pipe.write, SIZE);
-            Some(pipe)
-        }
-        Err(_) => {
-            LIVE.fetch_sub(1, Ordering::Relaxed);
-            None
-        }
+    if let Ok((read, write)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK) {
+        let pipe = Pipe { read, write };
+        // Refused to those who own many pages already; a small pipe works as well.
+        let _as_given = fcntl_setpipe_size(&pipe.write, SIZE);
+        Some(pipe)
+    } else {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
+        None
     }
 }
 

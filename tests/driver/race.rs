@@ -13,7 +13,6 @@ use tokio::time::sleep;
 
 use crate::support::rig_with;
 
-
 const CYCLES: u64 = 10_000;
 
 #[tokio::test(start_paused = true)]

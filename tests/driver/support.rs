@@ -58,9 +58,8 @@ impl Rig {
                 changes.changed().await.unwrap();
             }
         };
-        if tokio::time::timeout(Duration::from_secs(600), reached).await.is_err() {
-            panic!("not {what} within ten minutes, but {:?}", self.service.status());
-        }
+        let reached = tokio::time::timeout(Duration::from_secs(600), reached).await;
+        assert!(reached.is_ok(), "not {what} within ten minutes, but {:?}", self.service.status());
     }
 
     pub(crate) async fn until_asleep(&self) {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use ondemand_container::activation::Phase;
+use ondemand_container::clock::instant;
 use ondemand_container::driver::OnEnd;
 use ondemand_container::engine::State;
 use ondemand_container::engine::fake::Delays;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::support::{WINDOW, rig, rig_with};
 
@@ -36,7 +37,7 @@ async fn it_sleeps_one_window_after_the_last_lease() {
     sleep(WINDOW * 3).await;
     assert_eq!(rig.engine.counts().stops, 0, "a lease keeps it awake");
     drop(second);
-    let since = Instant::now();
+    let since = instant();
     rig.until_asleep().await;
     assert!(since.elapsed() >= WINDOW && since.elapsed() < WINDOW + Duration::from_secs(1));
     assert_eq!(rig.engine.counts().stops, 1);

@@ -1,0 +1,179 @@
+//! `check`: would this work, and why not.
+
+mod findings;
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use findings::{Finding, Level, Listens};
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+use super::args::RunArgs;
+use super::{Failure, Status};
+use crate::config::{ListenAddress, Settings};
+use crate::driver::{Upstream, addresses_of};
+use crate::engine::{Api, Engine, EngineError, Observed, State, select};
+use crate::listen::{self, Inherited};
+
+/// How long the engine may take for everything.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Tells what stands in the way, without starting anything.
+pub(super) fn check(args: &RunArgs, inherited: &Inherited) -> Result<(), Failure> {
+    let settings = Settings::new(args).map_err(Failure::config)?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::runtime)?;
+    let (findings, status) = runtime.block_on(look(&settings, inherited));
+    print(&findings).map_err(Failure::runtime)?;
+    match status {
+        None => Ok(()),
+        Some(status) => {
+            Err(Failure { status, error: anyhow::anyhow!("this would not work: see above") })
+        }
+    }
+}
+
+async fn look(settings: &Settings, inherited: &Inherited) -> (Vec<Finding>, Option<Status>) {
+    let mut findings = Vec::new();
+    let mut permission = listening(settings, inherited, &mut findings);
+    match timeout(LIMIT, engine(settings, &mut findings)).await {
+        Ok(denied) => permission |= denied,
+        Err(_) => findings.push(Finding::problem(format!(
+            "the engine has not answered within {} s: is it hung?",
+            LIMIT.as_secs()
+        ))),
+    }
+    let stopped = findings.iter().any(|finding| finding.level == Level::Problem);
+    let status = match (stopped, permission) {
+        (false, _) => None,
+        (true, true) => Some(Status::Permission),
+        (true, false) => Some(Status::Config),
+    };
+    (findings, status)
+}
+
+/// Tries the sockets, and gives them back at once. True if permission is what is missing.
+fn listening(settings: &Settings, inherited: &Inherited, findings: &mut Vec<Finding>) -> bool {
+    let limits = settings.connection;
+    let bound = if !settings.listen.is_empty() {
+        listen::bind(&settings.listen, limits)
+    } else if !inherited.is_empty() {
+        findings.push(Finding::fine(format!("{} sockets from systemd", inherited.len())));
+        return false;
+    } else {
+        listen::everywhere(settings.port, limits)
+    };
+    match bound {
+        Ok(listeners) => {
+            let names: Vec<_> = listeners.iter().map(listen::Listener::name).collect();
+            findings.push(Finding::fine(format!("can listen on {}", names.join(", "))));
+            false
+        }
+        Err(error) => {
+            let denied = error.error.kind() == io::ErrorKind::PermissionDenied;
+            findings.push(if error.error.kind() == io::ErrorKind::AddrInUse {
+                Finding::warning(format!("{error} (right if it is this daemon, running already)"))
+            } else {
+                Finding::problem(error.to_string())
+            });
+            denied
+        }
+    }
+}
+
+/// Asks the engine. True if permission is what is missing.
+async fn engine(settings: &Settings, findings: &mut Vec<Finding>) -> bool {
+    let chosen = select(&settings.engine, |name| std::env::var(name).ok(), std::path::Path::exists);
+    let (endpoint, why) = match chosen {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            findings.push(Finding::problem(error.to_string()));
+            return false;
+        }
+    };
+    let engine = Api::new(endpoint);
+    match engine.connect().await {
+        Ok(version) => findings
+            .push(Finding::fine(format!("engine {version} at {} ({why})", engine.describe()))),
+        Err(error) => {
+            findings.push(Finding::problem(error.to_string()));
+            return error.is_permission();
+        }
+    }
+    let observed = match engine.inspect(&settings.container).await {
+        Ok(observed) => observed,
+        Err(EngineError::Missing(_)) => {
+            findings.push(Finding::problem(format!(
+                "there is no container {}: create it (docker create, podman create, compose up \
+                 --no-start) or mend --container",
+                settings.container
+            )));
+            return false;
+        }
+        Err(error) => {
+            findings.push(Finding::problem(error.to_string()));
+            return false;
+        }
+    };
+    let state = match observed.state {
+        State::Running => "runs",
+        State::Restarting => "restarts again and again",
+        State::Paused => "is paused",
+        State::Stopped => "is stopped",
+    };
+    findings.push(Finding::fine(format!("container {} {state}", settings.container)));
+    findings.extend(findings::of(&observed, settings, &listens(settings)));
+    findings.push(address(&engine, settings, &observed).await);
+    false
+}
+
+/// Whether there is, or will be, an address.
+async fn address(engine: &Api, settings: &Settings, observed: &Observed) -> Finding {
+    if let Some(upstream) = &settings.upstream {
+        return Finding::fine(format!("upstream {upstream}, as given"));
+    }
+    let mut observed = observed.clone();
+    if observed.state == State::Stopped {
+        // It has no address yet; a host address of its networks stands for the one it will get.
+        engine.foresee_addresses(&mut observed).await;
+    }
+    match addresses_of(engine, settings.port, settings.network.as_deref(), &observed).await {
+        Ok(_) if observed.state == State::Stopped => {
+            Finding::fine("it can be reached once it runs")
+        }
+        Ok(upstreams) => {
+            let all: Vec<_> = upstreams.iter().map(Upstream::to_string).collect();
+            Finding::fine(format!("it can be reached ({})", all.join(", ")))
+        }
+        Err(why) => Finding::problem(why),
+    }
+}
+
+fn listens(settings: &Settings) -> Listens {
+    let mut listens = Listens::default();
+    for address in &settings.listen {
+        match address {
+            ListenAddress::Everywhere(port) => listens.everywhere.push(*port),
+            ListenAddress::Tcp(address) => listens.at.push(*address),
+            ListenAddress::Unix(_) => {}
+        }
+    }
+    if settings.listen.is_empty() {
+        listens.everywhere.push(settings.port);
+    }
+    listens
+}
+
+fn print(findings: &[Finding]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for finding in findings {
+        let word = match finding.level {
+            Level::Fine => "ok      ",
+            Level::Advice => "advice  ",
+            Level::Warning => "warning ",
+            Level::Problem => "PROBLEM ",
+        };
+        writeln!(out, "{word} {}", finding.text)?;
+    }
+    out.flush()
+}
