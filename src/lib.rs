@@ -44,4 +44,5 @@ pub mod listen;
 pub mod logging;
 pub mod notify;
 pub mod proxy;
+pub mod server;
 pub mod shutdown;

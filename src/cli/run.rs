@@ -7,12 +7,9 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::runtime::Builder;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug_span, info, warn};
+use tracing::{info, warn};
 
 use super::Failure;
 use super::args::{OnExit, RunArgs};
@@ -21,10 +18,11 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::driver::{Driver, OnEnd, ServiceHandle, Target};
 use crate::engine::{Api, EngineError, SelectError, select};
-use crate::listen::{self, Acceptor, Inherited, Listener};
+use crate::listen::{self, Inherited, Listener};
 use crate::logging;
 use crate::notify::{keep_status, keep_watchdog_calm, notify};
-use crate::proxy::{Proxy, Stream};
+use crate::proxy::Proxy;
+use crate::server::{Queue, Server};
 use crate::shutdown::Signals;
 
 /// Descriptors that are no connection's: log, engine, events, epoll, pipes, listeners.
@@ -75,118 +73,62 @@ async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(),
     let driver = tokio::spawn(driver.run(ended.clone(), on_end));
 
     let fd_places = usize::try_from(fds.saturating_sub(OTHER_FDS) / 2).unwrap_or(usize::MAX);
-    let places = settings.max_connections.map_or(fd_places.max(1), |most| most as usize);
-    let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
-    let connections = Arc::new(Connections {
-        proxy: Arc::new(Proxy {
-            service: service.clone(),
-            start_timeout: settings.policy.start_timeout,
-            limits: settings.connection,
-        }),
-        tasks: TaskTracker::new(),
-        cut: CancellationToken::new(),
-    });
-    let stop_accepting = CancellationToken::new();
-    let mut accepting = JoinSet::new();
-    for listener in listeners {
+    let places = settings.max_connections.map_or(fd_places, |most| most as usize);
+    let proxy = Proxy {
+        service: service.clone(),
+        start_timeout: settings.policy.start_timeout,
+        limits: settings.connection,
+    };
+    for listener in &listeners {
         info!(address = listener.name(), container = %settings.container, "listening");
-        accepting.spawn(listen::accept_all(
-            listener,
-            Arc::clone(&places),
-            Arc::clone(&connections),
-            stop_accepting.clone(),
-            clock,
-        ));
     }
+    let queue = if handed_over { Queue::LivesOn } else { Queue::Dies };
+    let mut server = Server::new(listeners, queue, places, proxy, clock);
+    let connected = server.connected();
+    let calm = tokio::spawn(keep_watchdog_calm());
     notify(&[NotifyState::Ready]);
 
-    let why = tokio::select! {
-        signal = signals.next() => Why::Signal(signal),
-        () = slept_unused(&service, &connections, settings.exit_idle_time) => Why::Unused,
-        never = keep_status(&service, settings.container.as_str()) => match never {},
-        never = keep_watchdog_calm() => match never {},
-    };
-
-    stop_accepting.cancel();
-    let mut kept = Vec::new();
-    while let Some(listener) = accepting.join_next().await {
-        let listener = listener.map_err(Failure::runtime)?;
-        if !handed_over {
-            listen::accept_rest(&listener, &places, &*connections).await;
+    loop {
+        let end = async {
+            tokio::select! {
+                signal = signals.next() => End::Signal(signal),
+                () = slept_unused(&service, &connected, settings.exit_idle_time) => End::Unused,
+                never = keep_status(&service, settings.container.as_str()) => match never {},
+            }
+        };
+        match server.accept_until(end).await {
+            End::Signal(signal) => info!(signal, "ending"),
+            // A client came in the very moment: nobody is left behind.
+            End::Unused if connected() > 0 => continue,
+            End::Unused => info!("asleep and unused, exiting until the next client"),
         }
-        kept.push(listener);
+        break;
     }
-    // Closed now: from here on a new client goes to the next daemon, or is refused by the kernel.
-    drop(kept);
 
-    let mut drained = true;
-    match why {
-        Why::Unused => info!("asleep and unused, exiting until the next client"),
-        Why::Signal(signal) => {
-            info!(
-                signal, connections = connections.tasks.len(),
-                drain = %humantime::format_duration(settings.drain_timeout), "ending"
-            );
-        }
-    }
     notify(&[NotifyState::Stopping]);
-    connections.tasks.close();
     let drain = async {
-        if timeout(settings.drain_timeout, connections.tasks.wait()).await.is_err() {
-            warn!(connections = connections.tasks.len(), "the drain timeout has passed, cutting");
-            connections.cut.cancel();
-            connections.tasks.wait().await;
-        }
+        server.drain(settings.drain_timeout).await;
         ended.cancel();
         let patience = settings.stop_timeout.unwrap_or_default().saturating_add(STOP_PATIENCE);
         if timeout(patience, driver).await.is_err() {
             warn!("the engine did not stop the container in time, ending without it");
         }
     };
-    tokio::select! {
-        () = drain => {}
+    let end = tokio::select! {
+        () = drain => Ok(()),
         signal = signals.next() => {
-            warn!(signal, connections = connections.tasks.len(), "ending at once");
-            drained = false;
+            warn!(signal, connections = connected(), "ending at once");
+            Err(Failure::runtime(anyhow::anyhow!("ended at once by a second {signal}")))
         }
-    }
-    if drained {
-        Ok(())
-    } else {
-        Err(Failure::runtime(anyhow::anyhow!("ended by a second signal")))
-    }
+    };
+    calm.abort();
+    end
 }
 
 /// Why the daemon ends.
-enum Why {
+enum End {
     Signal(&'static str),
     Unused,
-}
-
-/// The connections under way.
-struct Connections {
-    proxy: Arc<Proxy>,
-    tasks: TaskTracker,
-    /// Ends them all.
-    cut: CancellationToken,
-}
-
-impl Acceptor for Connections {
-    fn accepted(&self, stream: Stream, permit: OwnedSemaphorePermit) {
-        let proxy = Arc::clone(&self.proxy);
-        let cut = self.cut.clone();
-        let span = debug_span!("connection", client = %stream.peer());
-        self.tasks.spawn(
-            async move {
-                tokio::select! {
-                    () = proxy.serve(stream) => {}
-                    () = cut.cancelled() => {}
-                }
-                drop(permit);
-            }
-            .instrument(span),
-        );
-    }
 }
 
 /// The engine, asked once: a wrong permission is told at once, an engine that is away is waited
@@ -246,13 +188,17 @@ fn bind_failure(error: listen::BindError) -> Failure {
 }
 
 /// Waits until the service has slept, with nobody connected, for `time`; for ever without one.
-async fn slept_unused(service: &ServiceHandle, connections: &Connections, time: Option<Duration>) {
+async fn slept_unused(
+    service: &ServiceHandle,
+    connected: &impl Fn() -> usize,
+    time: Option<Duration>,
+) {
     let Some(time) = time else { return std::future::pending().await };
     let mut changes = service.changes();
     loop {
         changes.mark_unchanged();
         let asleep = matches!(service.status().phase, Phase::Asleep(_));
-        let unused = asleep && connections.tasks.is_empty();
+        let unused = asleep && connected() == 0;
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
             () = sleep(time), if unused => return,

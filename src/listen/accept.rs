@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -23,8 +23,7 @@ pub trait Acceptor: Send + Sync + 'static {
     fn accepted(&self, stream: Stream, permit: OwnedSemaphorePermit);
 }
 
-/// Accepts until `stop`; at the end takes what the kernel has already completed, unless the
-/// listening socket lives on elsewhere.
+/// Accepts until `stop`, and gives the listener back.
 ///
 /// A permit is taken before a connection is: at the limit clients wait in the listen queue, none
 /// is accepted and closed. When the process is out of descriptors or memory, accepting pauses.
@@ -67,10 +66,11 @@ pub async fn accept_all(
     }
 }
 
-/// Takes the connections that the kernel has completed and nobody has accepted: closing the
-/// listening socket would reset them.
-pub async fn accept_rest(listener: &Listener, places: &Arc<Semaphore>, acceptor: &impl Acceptor) {
-    while let Ok(Ok((stream, permit))) = timeout(Duration::ZERO, accept_one(listener, places)).await
+/// Takes the connections that the kernel has completed and nobody has accepted, as far as there
+/// are places: closing the listening socket would reset them.
+pub fn accept_rest(listener: &Listener, places: &Arc<Semaphore>, acceptor: &impl Acceptor) {
+    while let Ok(permit) = Arc::clone(places).try_acquire_owned()
+        && let Ok(stream) = listener.accept_now()
     {
         acceptor.accepted(stream, permit);
     }

@@ -74,6 +74,19 @@ impl Listener {
             Socket::Unix(listener) => Ok(listener.accept().await?.0.into()),
         }
     }
+
+    /// Accepts without waiting, whatever the runtime knows of the socket.
+    fn accept_now(&self) -> io::Result<Stream> {
+        let socket = match &self.socket {
+            Socket::Tcp(listener) => SockRef::from(listener).accept()?.0,
+            Socket::Unix(listener) => SockRef::from(listener).accept()?.0,
+        };
+        socket.set_nonblocking(true)?;
+        Ok(match &self.socket {
+            Socket::Tcp(_) => tokio::net::TcpStream::from_std(socket.into())?.into(),
+            Socket::Unix(_) => tokio::net::UnixStream::from_std(socket.into())?.into(),
+        })
+    }
 }
 
 impl Drop for Listener {

@@ -1,0 +1,134 @@
+//! Listeners and connections of one service: accept, and drain at the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, debug_span, info, warn};
+
+use crate::clock::Clock;
+use crate::listen::{self, Acceptor, Listener};
+use crate::proxy::{Proxy, Stream};
+
+/// What becomes of clients that have connected but are not accepted when a listener is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// The socket lives on elsewhere, with its queue: they are left to whoever accepts next.
+    LivesOn,
+    /// They would be reset: they are accepted and drained with the others.
+    Dies,
+}
+
+/// One service's listeners and connections.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Vec<Listener>,
+    queue: Queue,
+    places: Arc<Semaphore>,
+    connections: Arc<Connections>,
+    clock: Clock,
+}
+
+/// The connections under way.
+#[derive(Debug)]
+struct Connections {
+    proxy: Arc<Proxy>,
+    tasks: TaskTracker,
+    /// Ends them all.
+    cut: CancellationToken,
+}
+
+impl Server {
+    /// A server with room for `places` connections at once.
+    pub fn new(
+        listeners: Vec<Listener>,
+        queue: Queue,
+        places: usize,
+        proxy: Proxy,
+        clock: Clock,
+    ) -> Self {
+        let connections = Connections {
+            proxy: Arc::new(proxy),
+            tasks: TaskTracker::new(),
+            cut: CancellationToken::new(),
+        };
+        Self {
+            listeners,
+            queue,
+            places: Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS))),
+            connections: Arc::new(connections),
+            clock,
+        }
+    }
+
+    /// How many connections are under way, counted without the server at hand.
+    pub fn connected(&self) -> impl Fn() -> usize + use<> {
+        let connections = Arc::clone(&self.connections);
+        move || connections.tasks.len()
+    }
+
+    /// Accepts until `end` is there. Clients that come after that wait in the listen queue.
+    pub async fn accept_until<T>(&mut self, end: impl Future<Output = T>) -> T {
+        let stop = CancellationToken::new();
+        let mut accepting = JoinSet::new();
+        for listener in self.listeners.drain(..) {
+            accepting.spawn(listen::accept_all(
+                listener,
+                Arc::clone(&self.places),
+                Arc::clone(&self.connections),
+                stop.clone(),
+                self.clock,
+            ));
+        }
+        let end = end.await;
+        stop.cancel();
+        while let Some(listener) = accepting.join_next().await {
+            match listener {
+                Ok(listener) => self.listeners.push(listener),
+                Err(error) => warn!(%error, "a listener was lost"),
+            }
+        }
+        end
+    }
+
+    /// Closes the listeners and waits for the connections, for at most `limit`; then ends them.
+    pub async fn drain(mut self, limit: Duration) {
+        for listener in self.listeners.drain(..) {
+            match self.queue {
+                Queue::Dies => listen::accept_rest(&listener, &self.places, &*self.connections),
+                Queue::LivesOn => {}
+            }
+        }
+        let Connections { tasks, cut, .. } = &*self.connections;
+        tasks.close();
+        if !tasks.is_empty() {
+            let limit = humantime::format_duration(limit);
+            info!(connections = tasks.len(), %limit, "draining");
+        }
+        if timeout(limit, tasks.wait()).await.is_err() {
+            warn!(connections = tasks.len(), "the drain timeout has passed, cutting them off");
+            cut.cancel();
+            tasks.wait().await;
+        }
+    }
+}
+
+impl Acceptor for Connections {
+    fn accepted(&self, stream: Stream, permit: OwnedSemaphorePermit) {
+        let proxy = Arc::clone(&self.proxy);
+        let cut = self.cut.clone();
+        let span = debug_span!("connection", client = %stream.peer());
+        let serve = async move {
+            tokio::select! {
+                () = proxy.serve(stream) => {}
+                () = cut.cancelled() => {}
+            }
+            drop(permit);
+        };
+        self.tasks.spawn(serve.instrument(span));
+    }
+}
