@@ -56,7 +56,7 @@ fn line(name: &str, status: Status) -> String {
         Phase::Asleep(Rest::Stopped) => "asleep",
         Phase::Asleep(Rest::Paused) => "asleep (paused)",
         Phase::Asleep(Rest::Missing) => "missing",
-        Phase::Starting => "starting",
+        Phase::Starting { .. } => "starting",
         Phase::Probing { .. } => "started, not ready yet",
         Phase::Awake { .. } => "awake",
         Phase::Found { .. } => "awake, not asked yet",

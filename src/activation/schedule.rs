@@ -95,6 +95,16 @@ impl Pauses {
         }
     }
 
+    /// For an event stream that breaks off: 100 ms, doubling to 5 s.
+    pub const fn watch() -> Self {
+        Self {
+            next: Duration::from_millis(100),
+            steady: 0,
+            percent: 200,
+            longest: Duration::from_secs(5),
+        }
+    }
+
     /// For connecting to a ready target that does not accept: 2 ms, ×1.5 up to 250 ms.
     pub const fn connect() -> Self {
         Self {

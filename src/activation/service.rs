@@ -19,7 +19,10 @@ pub enum Phase {
     /// It does not run.
     Asleep(Rest),
     /// A start is in flight. It cannot be called back, so nothing is decided until it ends.
-    Starting,
+    Starting {
+        /// When it was asked for.
+        began: Moment,
+    },
     /// It runs and is asked whether it is ready; at `give_up` the wake has failed.
     Probing {
         /// When the wake has failed.
@@ -95,7 +98,7 @@ impl Service {
             Phase::Asleep(_) | Phase::Failed(_) => self.start(now, out),
             Phase::Found { .. } => self.probe(now, out),
             Phase::Unknown
-            | Phase::Starting
+            | Phase::Starting { .. }
             | Phase::Probing { .. }
             | Phase::Awake { .. }
             | Phase::Stopping => {}
@@ -141,7 +144,7 @@ impl Service {
             }
             Phase::Unknown
             | Phase::Asleep(_)
-            | Phase::Starting
+            | Phase::Starting { .. }
             | Phase::Stopping
             | Phase::Failed(_) => None,
         };
@@ -175,7 +178,7 @@ impl Service {
 
     /// Whether an engine operation is in flight.
     pub const fn operating(&self) -> bool {
-        matches!(self.phase, Phase::Starting | Phase::Stopping)
+        matches!(self.phase, Phase::Starting { .. } | Phase::Stopping)
     }
 
     /// Names an invariant that the present state breaks.
@@ -197,7 +200,7 @@ impl Service {
             }
             Phase::Unknown
             | Phase::Asleep(_)
-            | Phase::Starting
+            | Phase::Starting { .. }
             | Phase::Probing { .. }
             | Phase::Awake { .. }
             | Phase::Found { .. }
@@ -227,7 +230,7 @@ impl Service {
             }
             Phase::Unknown
             | Phase::Asleep(_)
-            | Phase::Starting
+            | Phase::Starting { .. }
             | Phase::Probing { .. }
             | Phase::Awake { .. }
             | Phase::Found { .. }
@@ -279,7 +282,7 @@ impl Service {
                 self.rest(now, rest, out);
             }
             // An operation in flight ends with an inspect of its own; the others say nothing new.
-            (Phase::Starting | Phase::Stopping, _)
+            (Phase::Starting { .. } | Phase::Stopping, _)
             | (Phase::Probing { .. } | Phase::Awake { .. } | Phase::Found { .. }, Seen::Running)
             | (Phase::Failed(_), Seen::Resting(_)) => {}
             (
@@ -290,11 +293,17 @@ impl Service {
     }
 
     fn start_ended(&mut self, now: Moment, end: Result<Seen, Cause>, out: &mut Vec<Action>) {
-        if self.phase != Phase::Starting {
-            return;
-        }
+        let Phase::Starting { began } = self.phase else { return };
         match end {
-            Ok(Seen::Running | Seen::Renewed) => self.runs_unproven(now, out),
+            Ok(Seen::Running | Seen::Renewed) => {
+                // A look that was begun before the start was carried out may yet come in.
+                self.run = self.run.next();
+                if self.waiting.is_empty() {
+                    self.runs_unproven(now, out);
+                } else {
+                    self.probe(began, out);
+                }
+            }
             Ok(Seen::Resting(Rest::Missing)) => self.fail(now, Cause::Missing, out),
             Ok(Seen::Resting(Rest::Stopped | Rest::Paused)) => {
                 self.fail(now, Cause::StartFailed, out);
@@ -344,7 +353,7 @@ impl Service {
             Phase::Probing { .. } | Phase::Awake { .. } | Phase::Found { .. } => self.stop(out),
             Phase::Unknown
             | Phase::Asleep(_)
-            | Phase::Starting
+            | Phase::Starting { .. }
             | Phase::Stopping
             | Phase::Failed(_) => {}
         }
@@ -370,14 +379,16 @@ impl Service {
 
     fn start(&mut self, now: Moment, out: &mut Vec<Action>) {
         self.run = self.run.next();
-        self.phase = Phase::Starting;
-        out.push(Action::Start { run: self.run, give_up: self.first_deadline(now) });
+        self.phase = Phase::Starting { began: now };
+        let give_up = self.last_deadline(now + self.policy.start_timeout);
+        out.push(Action::Start { run: self.run, give_up });
     }
 
-    /// Asks for readiness, for as long as the longest waiting client waits: so a wake takes one
-    /// start timeout in all, not one for the start and one for the readiness.
-    fn probe(&mut self, now: Moment, out: &mut Vec<Action>) {
-        self.phase = Phase::Probing { give_up: self.first_deadline(now) };
+    /// Asks for readiness: the target has one start timeout from the beginning of its start, and
+    /// longer if somebody who waits for it already has longer.
+    fn probe(&mut self, began: Moment, out: &mut Vec<Action>) {
+        let give_up = self.last_deadline(began + self.policy.start_timeout);
+        self.phase = Phase::Probing { give_up };
         out.push(Action::Probe { run: self.run });
     }
 
@@ -405,8 +416,9 @@ impl Service {
         }
     }
 
-    fn first_deadline(&self, now: Moment) -> Moment {
-        self.waiting.values().next().copied().unwrap_or(now + self.policy.start_timeout)
+    /// The deadline of who waits longest from now, but no sooner than `least`.
+    fn last_deadline(&self, least: Moment) -> Moment {
+        self.waiting.values().next_back().copied().unwrap_or(least).max(least)
     }
 
     fn idle_at(&self, now: Moment) -> Option<Moment> {

@@ -32,6 +32,9 @@ const OTHER_FDS: u64 = 96;
 /// beyond what the target may take itself.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long the start waits for the engine to say who it is.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
+
 /// How soon a sleeping service with connections is looked at again.
 const LAST_TASKS: Duration = Duration::from_millis(200);
 
@@ -50,7 +53,6 @@ pub(super) fn run(args: &RunArgs, inherited: Inherited) -> Result<(), Failure> {
 
 async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(Failure::runtime)?;
-    let engine = engine(&settings).await?;
     let handed_over = settings.listen.is_empty() && !inherited.is_empty();
     if !handed_over && settings.exit_idle_time.is_some() {
         return Err(Failure::config(anyhow::anyhow!(
@@ -59,6 +61,17 @@ async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(),
         )));
     }
     let listeners = listeners(&settings, inherited)?;
+    for listener in &listeners {
+        info!(address = listener.name(), container = %settings.container, "listening");
+    }
+    // Clients that come while the engine is asked wait in the listen queue.
+    let engine = tokio::select! {
+        engine = engine(&settings) => engine?,
+        signal = signals.next() => {
+            info!(signal, "ending before the engine has answered");
+            return Ok(());
+        }
+    };
     let own_addresses = listeners.iter().filter_map(Listener::address).collect();
 
     let clock = Clock::new();
@@ -72,16 +85,12 @@ async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(),
     };
     let driver = tokio::spawn(driver.run(ended.clone(), on_end));
 
-    let fd_places = usize::try_from(fds.saturating_sub(OTHER_FDS) / 2).unwrap_or(usize::MAX);
-    let places = settings.max_connections.map_or(fd_places, |most| most as usize);
+    let places = places(settings.max_connections, fds);
     let proxy = Proxy {
         service: service.clone(),
         start_timeout: settings.policy.start_timeout,
         limits: settings.connection,
     };
-    for listener in &listeners {
-        info!(address = listener.name(), container = %settings.container, "listening");
-    }
     let queue = if handed_over { Queue::LivesOn } else { Queue::Dies };
     let mut server = Server::new(listeners, queue, places, proxy, clock);
     let connected = server.connected();
@@ -125,6 +134,27 @@ async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(),
     end
 }
 
+/// How many connections there may be: two descriptors each, and some are the daemon's own. More
+/// could be accepted, but not be served.
+fn places(wished: Option<u32>, fds: u64) -> usize {
+    let own = OTHER_FDS.min(fds / 2);
+    let possible = usize::try_from((fds - own) / 2).unwrap_or(usize::MAX);
+    match wished.map(|wished| wished as usize) {
+        Some(wished) if wished > possible => {
+            warn!(
+                wished,
+                possible,
+                descriptors = fds,
+                "--max-connections is more than the file descriptor limit allows; raise the limit \
+                 (LimitNOFILE=, ulimit -Hn)"
+            );
+            possible
+        }
+        Some(wished) => wished,
+        None => possible,
+    }
+}
+
 /// Why the daemon ends.
 enum End {
     Signal(&'static str),
@@ -138,11 +168,11 @@ async fn engine(settings: &Settings) -> Result<Arc<Api>, Failure> {
         select(&settings.engine, |name| std::env::var(name).ok(), std::path::Path::exists)
             .map_err(|error| match error {
                 SelectError::NoneFound(_) => Failure::runtime(error),
-                SelectError::NotUnderstood(_) => Failure::config(error),
+                SelectError::NotUnderstood { .. } => Failure::config(error),
             })?;
     let engine = Api::new(endpoint);
     // The driver's event watch tells of an engine that is away, and of its return.
-    match timeout(Duration::from_secs(2), engine.connect()).await {
+    match timeout(FIRST_ANSWER, engine.connect()).await {
         Ok(Ok(version)) => {
             info!(engine = %engine.endpoint(), chosen_by = why, %version, "engine");
         }

@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::activation::Policy;
 use crate::cli::args::{OnExit, RunArgs};
-use crate::engine::ContainerName;
+use crate::engine::{ContainerName, check_word};
 
 /// One service, checked.
 #[derive(Debug, Clone)]
@@ -93,6 +93,9 @@ impl Settings {
             .filter_map(|text| keep(&mut errors, "--listen", ListenAddress::parse(text)))
             .collect();
         let ready = keep(&mut errors, "--ready", Ready::parse(&args.ready));
+        if let Err(error) = check_word(&args.engine) {
+            errors.push(error.to_string());
+        }
         if let Some(upstream) = &args.upstream
             && let Err(error) = host_port(upstream)
         {

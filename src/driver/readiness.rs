@@ -32,6 +32,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// application does not.
 const FORWARDER_CLOSES_WITHIN: Duration = Duration::from_millis(25);
 
+/// The longest that is waited for that.
+const FORWARDER_CLOSES_AT_LAST: Duration = Duration::from_millis(500);
+
 /// How long one answer to `--ready http:` may take.
 const HTTP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -167,9 +170,16 @@ impl<E: Engine> Probe<E> {
     async fn port(&self, candidates: &[Upstream]) -> Readied {
         let mut pauses = Pauses::port();
         let mut limit = CONNECT_LIMIT;
+        let mut patience = FORWARDER_CLOSES_WITHIN;
         loop {
             for upstream in candidates {
-                match self.try_port(*upstream, limit).await {
+                match self.try_port(*upstream, limit, patience).await {
+                    Tried::Forwarder(closed_after) => {
+                        let why = "accepts and closes: nothing listens behind it yet";
+                        self.progress.set(format!("{} {why}", upstream.address));
+                        // A busy machine lets the forwarder run late: it has shown how late.
+                        patience = patience.max(10 * closed_after).min(FORWARDER_CLOSES_AT_LAST);
+                    }
                     Tried::Ready(stream) => {
                         return Readied { upstream: *upstream, spare: Some(stream) };
                     }
@@ -184,7 +194,7 @@ impl<E: Engine> Probe<E> {
         }
     }
 
-    async fn try_port(&self, upstream: Upstream, limit: Duration) -> Tried {
+    async fn try_port(&self, upstream: Upstream, limit: Duration, patience: Duration) -> Tried {
         let began = clock::instant();
         match timeout(limit, TcpStream::connect(upstream.address)).await {
             Err(_) => Tried::TimedOut,
@@ -194,12 +204,10 @@ impl<E: Engine> Probe<E> {
                 drop(tune(&SockRef::from(&stream), self.target.keepalive));
                 let stream = Stream::from(stream);
                 if upstream.via == Via::Published {
-                    let patience = FORWARDER_CLOSES_WITHIN + 2 * began.elapsed();
+                    let connected = clock::instant();
+                    let patience = patience + 2 * (connected - began);
                     if timeout(patience, stream.left()).await.is_ok() {
-                        return Tried::NotYet(format!(
-                            "{} accepts and closes: nothing listens behind it yet",
-                            upstream.address
-                        ));
+                        return Tried::Forwarder(connected.elapsed());
                     }
                 }
                 Tried::Ready(stream)
@@ -254,7 +262,7 @@ impl<E: Engine> Probe<E> {
             match self.engine.check_health(&self.target.name, check).await {
                 Ok(Verdict::Healthy) => return,
                 Ok(Verdict::Unhealthy(output)) => {
-                    self.progress.set(format!("its health check fails: {:?}", output.trim()));
+                    self.progress.set(format!("its health check fails: {output}"));
                 }
                 Ok(Verdict::Forbidden(why)) => {
                     self.progress.set("the engine has not called it healthy");
@@ -280,5 +288,7 @@ impl<E: Engine> Probe<E> {
 enum Tried {
     Ready(Stream),
     NotYet(String),
+    /// It accepted, and closed after so long.
+    Forwarder(Duration),
     TimedOut,
 }

@@ -7,13 +7,10 @@ use tracing::error;
 
 use super::Target;
 use crate::activation::Cause;
-use crate::engine::{Engine, EngineError, State};
+use crate::engine::{Engine, EngineError, State, plain};
 
 /// How many of the target's last lines are shown.
 const LINES: u8 = 10;
-
-/// A line longer than this is cut.
-const LINE_LENGTH: usize = 300;
 
 /// Why a wake failed, as far as the driver knows.
 #[derive(Debug, Clone)]
@@ -55,7 +52,6 @@ pub(super) async fn failure<E: Engine>(engine: Arc<E>, target: Arc<Target>, fail
             return;
         }
     };
-    let reason = reason.escape_debug();
     let exit = match engine.inspect(name).await {
         Ok(seen) if seen.state == State::Stopped => Some(seen.exit),
         Ok(_) | Err(_) => None,
@@ -65,18 +61,13 @@ pub(super) async fn failure<E: Engine>(engine: Arc<E>, target: Arc<Target>, fail
         exit.as_ref().map(|exit| exit.error.as_str()).filter(|error| !error.is_empty());
     let out_of_memory = exit.as_ref().is_some_and(|exit| exit.out_of_memory).then_some(true);
     let lines = match engine.last_output(name, LINES).await {
-        Ok(lines) => lines.iter().map(|line| shown(line)).collect::<Vec<_>>().join(" | "),
+        Ok(lines) => lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join(" | "),
         Err(EngineError::Missing(_)) => String::new(),
-        Err(error) => format!("(its log cannot be read: {})", error.to_string().escape_debug()),
+        Err(error) => format!("(its log cannot be read: {error})"),
     };
     error!(
         container = %name, exit_code = code, error = engine_error.map(tracing::field::debug),
         out_of_memory, last_output = %lines,
         "the wake failed: {reason}; clients are refused for {again}"
     );
-}
-
-fn shown(line: &str) -> String {
-    let cut: String = line.chars().take(LINE_LENGTH).collect();
-    cut.trim_end().escape_debug().to_string()
 }

@@ -58,7 +58,8 @@ pub struct Driver<E> {
 enum Done {
     Started(Run, End),
     Stopped(Run, End),
-    Looked(Run, Result<Arc<Observed>, EngineError>),
+    /// What was seen; `None` when nothing of that name exists.
+    Looked(Run, Option<Arc<Observed>>),
     Probed(Run, Result<Readied, (Cause, String)>),
     Reported,
 }
@@ -246,14 +247,20 @@ impl<E: Engine> Driver<E> {
         self.looking = true;
         self.tasks.spawn(async move {
             let mut pauses = Pauses::engine();
+            let mut said = false;
             loop {
-                match engine.inspect(&name).await {
-                    Err(error) if operation::transient(&error) => {
-                        debug!(%error, "the look failed, trying again");
-                        tokio::time::sleep(pauses.pause()).await;
-                    }
-                    answer => return Done::Looked(run, answer.map(Arc::new)),
+                let error = match engine.inspect(&name).await {
+                    Ok(observed) => return Done::Looked(run, Some(Arc::new(observed))),
+                    Err(EngineError::Missing(_)) => return Done::Looked(run, None),
+                    Err(error) => error,
+                };
+                // That the engine is away is told by its watch; that it answers so is told here.
+                if !said && !operation::transient(&error) {
+                    warn!(container = %name, reason = %error, "it cannot be looked at, trying again");
+                    said = true;
                 }
+                debug!(%error, "the look failed, trying again");
+                tokio::time::sleep(pauses.pause()).await;
             }
         });
     }
@@ -294,27 +301,21 @@ impl<E: Engine> Driver<E> {
         }
     }
 
-    fn looked(&mut self, run: Run, answer: Result<Arc<Observed>, EngineError>) {
-        let (seen, observed) = match answer {
-            Ok(observed) => {
-                let known = self.observed.borrow().clone();
-                let seen = match observed.state {
-                    State::Running | State::Restarting => {
-                        if known.is_some_and(|known| !known.same_life(&observed)) {
-                            Seen::Renewed
-                        } else {
-                            Seen::Running
-                        }
+    fn looked(&mut self, run: Run, observed: Option<Arc<Observed>>) {
+        let seen = match &observed {
+            None => Seen::Resting(Rest::Missing),
+            Some(observed) => {
+                let known = self.observed.borrow();
+                match observed.state {
+                    State::Running | State::Restarting
+                        if known.as_ref().is_some_and(|known| !known.same_life(observed)) =>
+                    {
+                        Seen::Renewed
                     }
+                    State::Running | State::Restarting => Seen::Running,
                     State::Paused => Seen::Resting(Rest::Paused),
                     State::Stopped => Seen::Resting(Rest::Stopped),
-                };
-                (seen, Some(observed))
-            }
-            Err(EngineError::Missing(_)) => (Seen::Resting(Rest::Missing), None),
-            Err(error) => {
-                warn!(container = %self.target.name, reason = %error, "it cannot be looked at");
-                return;
+                }
             }
         };
         let before = self.handle.status().phase;

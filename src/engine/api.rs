@@ -45,6 +45,8 @@ pub(super) enum Flavour {
 pub(super) struct Client {
     pub(super) docker: Docker,
     pub(super) flavour: Flavour,
+    /// The engine's own, like `20.10.24`.
+    version: String,
 }
 
 /// An engine that speaks Docker's API.
@@ -69,12 +71,11 @@ impl Api {
     pub async fn connect(&self) -> Result<String, EngineError> {
         self.forget();
         let client = self.client().await?;
-        let version = self.look("version", client.docker.version()).await?;
         let name = match client.flavour {
             Flavour::Docker => "docker",
             Flavour::Podman => "podman",
         };
-        Ok(format!("{name} {}", version.version.unwrap_or_default()))
+        Ok(format!("{name} {}", client.version))
     }
 
     /// Gives a stopped container what stands for the addresses it will have: the gateway of each
@@ -126,7 +127,8 @@ impl Api {
             .iter()
             .any(|component| component.name.starts_with("Podman"));
         let flavour = if is_podman { Flavour::Podman } else { Flavour::Docker };
-        let client = Client { docker, flavour };
+        let version = super::plain(&version.version.unwrap_or_default());
+        let client = Client { docker, flavour, version };
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok(client)
     }

@@ -23,7 +23,7 @@ pub enum EngineError {
         sent: Sent,
     },
     /// Nothing of that name exists.
-    #[error("no such container: {0}")]
+    #[error("{0}")]
     Missing(String),
     /// The target is in a state in which this cannot be done.
     #[error("{0}")]
@@ -56,6 +56,22 @@ impl EngineError {
     }
 }
 
+/// Somebody else's words, made fit for a log line: no control characters, no endless text.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    for character in text.trim().chars().take(MOST_WORDS) {
+        if character.is_control() {
+            plain.extend(character.escape_default());
+        } else {
+            plain.push(character);
+        }
+    }
+    plain
+}
+
+/// More characters than this of somebody else's words are not repeated.
+const MOST_WORDS: usize = 500;
+
 /// Stands in the reason when the engine's socket may not be opened.
 pub(super) const PERMISSION: &str = "permission denied";
 
@@ -65,15 +81,15 @@ pub(super) fn translate(error: bollard::errors::Error, endpoint: &super::Endpoin
     use bollard::errors::Error as Bollard;
     match error {
         Bollard::DockerResponseServerError { status_code: 404, message } => {
-            EngineError::Missing(message)
+            EngineError::Missing(plain(&message))
         }
         Bollard::DockerResponseServerError { status_code: 409, message } => {
-            EngineError::Conflict(message)
+            EngineError::Conflict(plain(&message))
         }
         Bollard::DockerResponseServerError { status_code, message } => {
-            EngineError::Refused { status: status_code, message }
+            EngineError::Refused { status: status_code, message: plain(&message) }
         }
-        Bollard::JsonDataError { message, .. } => EngineError::Garbled(message),
+        Bollard::JsonDataError { message, .. } => EngineError::Garbled(plain(&message)),
         Bollard::JsonSerdeError { err } => EngineError::Garbled(err.to_string()),
         Bollard::APIVersionParseError {} => {
             EngineError::Garbled("it names no API version".to_owned())
@@ -118,7 +134,7 @@ pub(super) fn unanswered(
         Some(std::io::ErrorKind::ConnectionRefused) => {
             format!("{endpoint} refuses connections: is the engine running?")
         }
-        _ => format!("{endpoint} did not answer: {deepest}"),
+        _ => format!("{endpoint} did not answer: {}", plain(&deepest)),
     };
     EngineError::Unavailable { reason, sent: if connecting { Sent::No } else { Sent::Maybe } }
 }

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 
 use super::api::{Api, Client, Flavour};
-use super::{ContainerName, EngineError, HealthCheck, Verdict};
+use super::{ContainerName, EngineError, HealthCheck, Verdict, plain};
 
 /// What the engine needs beside the check itself to begin and end it.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -62,7 +62,7 @@ async fn exec(
                 text.extend_from_slice(&chunk[..chunk.len().min(room)]);
             }
         }
-        Ok(String::from_utf8_lossy(&text).trim().to_owned())
+        Ok(String::from_utf8_lossy(&text).into_owned())
     };
     let output = match api.call("health check", check.timeout + MARGIN, output).await {
         Ok(output) => output,
@@ -78,7 +78,7 @@ async fn exec(
     let end = api.look("exec", client.docker.inspect_exec(&exec.id)).await?;
     Ok(match end.exit_code {
         Some(0) => Verdict::Healthy,
-        _ => Verdict::Unhealthy(output),
+        _ => Verdict::Unhealthy(plain(&output)),
     })
 }
 
@@ -106,7 +106,7 @@ async fn libpod(
 ) -> Result<Verdict, EngineError> {
     let path = format!("/v4.0.0/libpod/containers/{name}/healthcheck");
     let (status, body) = api.get(&path, check.timeout + MARGIN).await?;
-    let text = || String::from_utf8_lossy(&body).into_owned();
+    let text = || plain(&String::from_utf8_lossy(&body));
     match status {
         200 => {
             let results: Results = serde_json::from_slice(&body)
@@ -119,8 +119,8 @@ async fn libpod(
                     Verdict::Healthy
                 }
                 None if results.status == "healthy" => Verdict::Healthy,
-                Some(last) => Verdict::Unhealthy(last.output),
-                None => Verdict::Unhealthy(results.status),
+                Some(last) => Verdict::Unhealthy(plain(&last.output)),
+                None => Verdict::Unhealthy(plain(&results.status)),
             })
         }
         404 => Err(EngineError::Missing(text())),

@@ -20,11 +20,11 @@ use std::future::Future;
 use std::time::Duration;
 
 pub use api::Api;
-pub use error::{EngineError, Sent};
+pub use error::{EngineError, Sent, plain};
 pub use http::{get as http_get, status_of};
 pub use name::{BadName, ContainerName};
 pub use observed::{Exit, Health, HealthCheck, Lasting, Networking, Observed, State};
-pub use select::{Endpoint, SelectError, select};
+pub use select::{Endpoint, SelectError, check_word, select};
 use tokio::sync::Notify;
 
 /// The verdict of one health check.

@@ -34,10 +34,15 @@ pub enum SelectError {
     NoneFound(String),
     /// The words name no engine.
     #[error(
-        "engine {0:?} is not understood: auto, docker, podman, unix:///path, tcp://host:port or \
+        "{by}: {value:?} is not understood: auto, docker, podman, unix:///path, tcp://host:port or \
          http://host:port (ssh:// and TLS are not supported)"
     )]
-    NotUnderstood(String),
+    NotUnderstood {
+        /// Where the words come from.
+        by: &'static str,
+        /// The words.
+        value: String,
+    },
 }
 
 /// Chooses an endpoint, and says by what it was chosen.
@@ -80,10 +85,10 @@ pub fn select(
     match wish {
         "auto" => {
             if let Some(host) = variable("DOCKER_HOST") {
-                return Ok((parse(&host)?, "DOCKER_HOST"));
+                return Ok((parse("DOCKER_HOST", &host)?, "DOCKER_HOST"));
             }
             if let Some(host) = variable("CONTAINER_HOST") {
-                return Ok((parse(&host)?, "CONTAINER_HOST"));
+                return Ok((parse("CONTAINER_HOST", &host)?, "CONTAINER_HOST"));
             }
             first(both(), "the first socket that exists")
         }
@@ -92,12 +97,20 @@ pub fn select(
             .or_else(|_| Ok((Endpoint::Unix(docker()[0].clone()), "--engine docker"))),
         "podman" => first(podman(), "--engine podman")
             .or_else(|_| Ok((Endpoint::Unix(podman()[0].clone()), "--engine podman"))),
-        other => Ok((parse(other)?, "--engine")),
+        other => Ok((parse("--engine", other)?, "--engine")),
     }
 }
 
-fn parse(uri: &str) -> Result<Endpoint, SelectError> {
-    let bad = || SelectError::NotUnderstood(uri.to_owned());
+/// Checks the word of `--engine` without choosing.
+pub fn check_word(word: &str) -> Result<(), SelectError> {
+    match word {
+        "auto" | "docker" | "podman" => Ok(()),
+        uri => parse("--engine", uri).map(drop),
+    }
+}
+
+fn parse(by: &'static str, uri: &str) -> Result<Endpoint, SelectError> {
+    let bad = || SelectError::NotUnderstood { by, value: uri.to_owned() };
     match uri.split_once("://") {
         Some(("unix", path)) if path.starts_with('/') => Ok(Endpoint::Unix(path.into())),
         Some(("tcp" | "http", rest)) => {
@@ -165,7 +178,7 @@ mod tests {
         assert_eq!(with("tcp://box", &[], &[]).unwrap().0, "http://box:2375");
         for bad in ["ssh://box", "unix://relative", "dockr", "tcp://", "tcp://h:x", "http://a b:1"]
         {
-            assert!(matches!(with(bad, &[], &[]), Err(SelectError::NotUnderstood(_))), "{bad}");
+            assert!(matches!(with(bad, &[], &[]), Err(SelectError::NotUnderstood { .. })), "{bad}");
         }
     }
 }

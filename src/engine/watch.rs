@@ -17,9 +17,12 @@ use crate::clock;
 /// the look that follows a reconnect and the stream's first byte.
 const OVERLAP: Duration = Duration::from_secs(2);
 
+/// A stream that ends sooner is no reason to ask at once again: something cuts it each time.
+const LIVED: Duration = Duration::from_secs(5);
+
 /// Watches for ever; see [`Engine::watch`](super::Engine::watch).
 pub(super) async fn watch(api: &Api, name: &ContainerName, look: &Notify) {
-    let mut pauses = Pauses::engine();
+    let mut pauses = Pauses::watch();
     let mut away = false;
     loop {
         // Asked anew at every turn: the engine may be another version by now.
@@ -30,8 +33,11 @@ pub(super) async fn watch(api: &Api, name: &ContainerName, look: &Notify) {
                     away = false;
                 }
                 look.notify_one();
-                pauses = Pauses::engine();
+                let began = clock::instant();
                 let end = follow(api, name, look).await;
+                if began.elapsed() >= LIVED {
+                    pauses = Pauses::watch();
+                }
                 debug!(engine = %api.endpoint(), reason = ?end, "the event stream has ended");
             }
             Err(error) => {

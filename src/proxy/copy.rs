@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{Interest, ReadBuf};
+use tokio::io::Interest;
 use tokio::time::{Sleep, sleep};
 
 use super::pipe::{self, Pipe};
@@ -62,31 +62,10 @@ pub struct Summary {
 }
 
 /// Copies both ways until the connection has ended, and closes both sides accordingly.
-pub async fn copy(mut client: Stream, mut upstream: Stream, half_closed: Duration) -> Summary {
+pub async fn copy(client: Stream, upstream: Stream, half_closed: Duration) -> Summary {
     let mut up = Flow::default();
     let mut down = Flow::default();
-    let mut reaper: Option<Pin<Box<Sleep>>> = None;
-    let ended = poll_fn(|cx| {
-        let before = up.total + down.total;
-        let up_done = up.poll(cx, &mut client, &mut upstream);
-        let down_done = down.poll(cx, &mut upstream, &mut client);
-        match (up_done, down_done) {
-            (Poll::Ready(Err(Lost)), _) | (_, Poll::Ready(Err(Lost))) => {
-                return Poll::Ready(Ended::Reset);
-            }
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ended::Closed),
-            (Poll::Pending, Poll::Pending) => return Poll::Pending,
-            (Poll::Ready(Ok(())), Poll::Pending) | (Poll::Pending, Poll::Ready(Ok(()))) => {}
-        }
-        let moved = up.total + down.total > before;
-        let reaper = reaper.get_or_insert_with(|| Box::pin(sleep(half_closed)));
-        if moved {
-            reaper.as_mut().reset(clock::instant() + half_closed);
-        }
-        reaper.as_mut().poll(cx).map(|()| Ended::HalfClosedTooLong)
-    })
-    .await;
-    let summary = Summary { up: up.total, down: down.total, ended };
+    let ended = both_ways(&mut up, &mut down, &client, &upstream, half_closed).await;
     match ended {
         Ended::Closed => {}
         Ended::Reset | Ended::HalfClosedTooLong => {
@@ -94,7 +73,51 @@ pub async fn copy(mut client: Stream, mut upstream: Stream, half_closed: Duratio
             upstream.reset();
         }
     }
-    summary
+    Summary { up: up.total, down: down.total, ended }
+}
+
+async fn both_ways(
+    up: &mut Flow,
+    down: &mut Flow,
+    client: &Stream,
+    upstream: &Stream,
+    half_closed: Duration,
+) -> Ended {
+    let mut half: Option<Half<'_>> = None;
+    poll_fn(|cx| {
+        let before = up.total + down.total;
+        let up_done = up.poll(cx, client, upstream);
+        let down_done = down.poll(cx, upstream, client);
+        let ended = match (up_done, down_done) {
+            (Poll::Ready(Err(Lost)), _) | (_, Poll::Ready(Err(Lost))) => {
+                return Poll::Ready(Ended::Reset);
+            }
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ended::Closed),
+            (Poll::Pending, Poll::Pending) => return Poll::Pending,
+            (Poll::Ready(Ok(())), Poll::Pending) => client,
+            (Poll::Pending, Poll::Ready(Ok(()))) => upstream,
+        };
+        let half = half.get_or_insert_with(|| Half {
+            reaper: Box::pin(sleep(half_closed)),
+            broken: Box::pin(ended.broken()),
+        });
+        if up.total + down.total > before {
+            half.reaper.as_mut().reset(clock::instant() + half_closed);
+        }
+        if half.broken.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ended::Reset);
+        }
+        half.reaper.as_mut().poll(cx).map(|()| Ended::HalfClosedTooLong)
+    })
+    .await
+}
+
+/// What a connection needs once one side has ended its half; most never do before the end.
+struct Half<'a> {
+    /// Ends it after too long a silence.
+    reaper: Pin<Box<Sleep>>,
+    /// A side that has ended is not read any more, so its reset is waited for here.
+    broken: Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
 }
 
 /// The source of a flow has failed: the whole connection has.
@@ -131,12 +154,7 @@ enum Round {
 }
 
 impl Flow {
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut Stream,
-        to: &mut Stream,
-    ) -> Poll<Result<(), Lost>> {
+    fn poll(&mut self, cx: &mut Context<'_>, from: &Stream, to: &Stream) -> Poll<Result<(), Lost>> {
         for _ in 0..ROUNDS {
             if self.stage == Stage::Done {
                 return Poll::Ready(Ok(()));
@@ -158,8 +176,8 @@ impl Flow {
     fn poll_copy(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Stream,
-        to: &mut Stream,
+        from: &Stream,
+        to: &Stream,
     ) -> Poll<Result<Round, Lost>> {
         if !self.left.is_empty() {
             match ready!(to.poll_write(cx, &self.left)) {
@@ -175,23 +193,21 @@ impl Flow {
             return Poll::Ready(Ok(Round::Again));
         }
         if self.stage == Stage::Ending {
-            // The destination may be gone already; then there is nobody to tell.
-            drop(ready!(to.poll_shutdown(cx)));
+            to.end();
             self.stage = Stage::Done;
             return Poll::Ready(Ok(Round::Again));
         }
         SHARED.with_borrow_mut(|buffer| {
-            let mut buffer = ReadBuf::new(buffer);
-            match ready!(from.poll_read(cx, &mut buffer)) {
+            match ready!(from.poll_read(cx, buffer)) {
                 Err(_) => return Poll::Ready(Err(Lost)),
-                Ok(()) if buffer.filled().is_empty() => self.stage = Stage::Ending,
-                Ok(()) => self.pass_on(cx, from, to, buffer.filled()),
+                Ok(0) => self.stage = Stage::Ending,
+                Ok(n) => self.pass_on(cx, from, to, &buffer[..n]),
             }
             Poll::Ready(Ok(Round::Again))
         })
     }
 
-    fn pass_on(&mut self, cx: &mut Context<'_>, from: &mut Stream, to: &mut Stream, read: &[u8]) {
+    fn pass_on(&mut self, cx: &mut Context<'_>, from: &Stream, to: &Stream, read: &[u8]) {
         self.total += read.len() as u64;
         match to.poll_write(cx, read) {
             Poll::Ready(Ok(n)) if n == read.len() => {}
@@ -214,8 +230,8 @@ impl Flow {
     fn poll_splice(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Stream,
-        to: &mut Stream,
+        from: &Stream,
+        to: &Stream,
     ) -> Poll<Result<Round, Lost>> {
         let Some(pipe) = &mut self.pipe else { return Poll::Ready(Ok(Round::Again)) };
         if self.piped == 0 {
@@ -226,7 +242,7 @@ impl Flow {
                     return Poll::Pending;
                 }
             }
-            match from.try_io(Interest::READABLE, || pipe.fill(&*from)) {
+            match from.try_io(Interest::READABLE, || pipe.fill(from)) {
                 Ok(0) => {
                     self.end_splicing();
                     self.stage = Stage::Ending;
@@ -253,7 +269,7 @@ impl Flow {
                 self.destination_gone();
                 return Poll::Ready(Ok(Round::Again));
             }
-            match to.try_io(Interest::WRITABLE, || pipe.drain(&*to, self.piped)) {
+            match to.try_io(Interest::WRITABLE, || pipe.drain(to, self.piped)) {
                 Ok(n) if n > 0 => self.piped -= n,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(_) | Err(_) => {

@@ -5,16 +5,15 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 /// One connected stream socket.
@@ -58,8 +57,7 @@ impl Stream {
             }
             match self.peek() {
                 Peeked::Data if self.poll_now().contains(PollFlags::RDHUP) => {
-                    poll_fn(|cx| self.poll_reset(cx)).await;
-                    return;
+                    return self.broken().await;
                 }
                 Peeked::Data | Peeked::Nothing => self.clear_readable(),
                 Peeked::End | Peeked::Broken => return,
@@ -93,45 +91,66 @@ impl Stream {
         }
     }
 
+    /// Waits until the connection is reset, whatever else happens to it; for ever on a Unix
+    /// socket, which knows no reset. Cancel-safe.
+    pub async fn broken(&self) {
+        match &self.socket {
+            // An error of the call itself says that the runtime ends.
+            Socket::Tcp(stream) => drop(stream.ready(Interest::ERROR).await),
+            Socket::Unix(_) => std::future::pending().await,
+        }
+    }
+
+    /// Reads what is there; 0 bytes are the end.
     pub(super) fn poll_read(
-        &mut self,
+        &self,
         cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if *self.unasked.get_mut() {
-            let room = buf.initialize_unfilled();
-            match rustix::net::recv(&self.socket, room, RecvFlags::DONTWAIT) {
-                Ok((n, _)) => {
-                    buf.advance(n);
-                    return Poll::Ready(Ok(()));
-                }
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.unasked.load(Ordering::Relaxed) {
+            match recv(self, &mut *buf, RecvFlags::DONTWAIT) {
+                Ok((n, _)) => return Poll::Ready(Ok(n)),
                 // From here on new bytes make an edge that the runtime sees.
-                Err(Errno::AGAIN) => *self.unasked.get_mut() = false,
+                Err(Errno::AGAIN) => self.unasked.store(false, Ordering::Relaxed),
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
-        match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        loop {
+            ready!(self.poll_read_ready(cx))?;
+            let mut short = None;
+            let read = self.try_io(Interest::READABLE, || {
+                let (n, _) = recv(self, &mut *buf, RecvFlags::DONTWAIT)?;
+                if n > 0 && n < buf.len() {
+                    // A short read has emptied the socket: saying so saves asking again.
+                    short = Some(n);
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(n)
+            });
+            match (read, short) {
+                (_, Some(n)) => return Poll::Ready(Ok(n)),
+                (Err(error), None) if error.kind() == io::ErrorKind::WouldBlock => {}
+                (read, None) => return Poll::Ready(read),
+            }
         }
     }
 
-    pub(super) fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+    /// Writes what fits.
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_write_ready(cx))?;
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match self.try_io(Interest::WRITABLE, || Ok(send(self, buf, flags)?)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
         }
     }
 
-    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+    /// Tells the peer that no more bytes follow.
+    pub(super) fn end(&self) {
+        // A peer that is gone already needs no telling.
+        let _already_gone = shutdown(self, Shutdown::Write);
     }
 
     pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -162,8 +181,8 @@ impl Stream {
 
     /// Whether the runtime knows of everything that waits to be read, so that its readiness can
     /// be trusted.
-    pub(super) fn readiness_is_true(&mut self) -> bool {
-        !*self.unasked.get_mut()
+    pub(super) fn readiness_is_true(&self) -> bool {
+        !self.unasked.load(Ordering::Relaxed)
     }
 
     fn clear_readable(&self) {
@@ -180,21 +199,6 @@ impl Stream {
         match poll(&mut fds, Some(&now)) {
             Ok(_) => fds[0].revents(),
             Err(_) => PollFlags::ERR,
-        }
-    }
-
-    /// Ready once the connection is reset or fully closed.
-    fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            match self.poll_read_ready(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Ready(Ok(())) => {}
-            }
-            if self.poll_now().intersects(PollFlags::ERR | PollFlags::HUP) {
-                return Poll::Ready(());
-            }
-            self.clear_readable();
         }
     }
 

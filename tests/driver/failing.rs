@@ -51,6 +51,7 @@ async fn a_target_that_is_never_ready_is_stopped_at_the_start_timeout() {
     let never = Duration::from_secs(10_000)..Duration::from_secs(10_001);
     let delays = Delays { boot: never, ..Delays::default() };
     let rig = rig_with(WINDOW, 1, delays, OnEnd::Leave);
+    rig.until_asleep().await;
     let since = instant();
     let refused = rig.service.acquire().await.unwrap_err();
     assert_eq!(refused, Refused::Failed(Cause::NotReady));

@@ -102,7 +102,7 @@ async fn ending_with_stop_during_a_start_stops_what_was_started() {
         let service = rig.service.clone();
         async move { service.acquire().await.is_err() }
     });
-    rig.until("starting", |phase| phase == Phase::Starting).await;
+    rig.until("starting", |phase| matches!(phase, Phase::Starting { .. })).await;
     rig.end.cancel();
     rig.task.await.unwrap();
     assert!(waiting.await.unwrap());

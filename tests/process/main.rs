@@ -1,0 +1,22 @@
+//! The binary as a process, in real time, against a scripted engine on a Unix socket and an
+//! application that listens only while its container runs.
+//!
+//! The time spans are small and nothing depends on them being met exactly: a test waits for what
+//! it expects, and measures only what the contract bounds. Ports are never fixed, so the tests run
+//! beside each other.
+
+mod support;
+
+mod admission;
+mod check;
+mod failures;
+mod inherited;
+mod limits;
+mod logging;
+mod others;
+mod outages;
+mod readiness;
+mod scripted;
+mod shutdown;
+mod streams;
+mod usage;
