@@ -3,9 +3,12 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::EnvFilter;
-use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{self, FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::cli::args::LogFormat;
 
@@ -23,11 +26,18 @@ pub fn init(format: LogFormat, verbose: u8) -> anyhow::Result<()> {
     };
     let registry = tracing_subscriber::registry().with(filter);
     match format {
-        LogFormat::Auto if journal_is_stderr() => match tracing_journald::layer() {
-            Ok(journal) => registry.with(journal).init(),
-            Err(_) => registry.with(text()).init(),
-        },
-        LogFormat::Auto | LogFormat::Text => registry.with(text()).init(),
+        LogFormat::Auto if journal_is_stderr() => {
+            let layer = fmt::layer().event_format(Prioritised).with_writer(std::io::stderr);
+            registry.with(layer.with_ansi(false)).init();
+        }
+        LogFormat::Auto | LogFormat::Text => registry
+            .with(
+                fmt::layer()
+                    .with_target(false)
+                    .with_ansi(std::io::stderr().is_terminal())
+                    .with_writer(std::io::stderr),
+            )
+            .init(),
         LogFormat::Json => {
             registry.with(fmt::layer().json().with_writer(std::io::stderr)).init();
         }
@@ -41,14 +51,34 @@ pub fn init(format: LogFormat, verbose: u8) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn text<S>() -> impl tracing_subscriber::Layer<S>
+/// A line for the journal: the priority as sd-daemon(3) wants it, the text with its fields, and no
+/// time, which the journal knows. Its native protocol would keep the fields out of sight.
+struct Prioritised;
+
+impl<S, N> FormatEvent<S, N> for Prioritised
 where
-    S: tracing::Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
 {
-    fmt::layer()
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        };
+        write!(writer, "<{priority}>")?;
+        fmt::format()
+            .without_time()
+            .with_level(false)
+            .with_target(false)
+            .format_event(context, writer, event)
+    }
 }
 
 /// Whether systemd connected standard error to the journal: `JOURNAL_STREAM` names its device and

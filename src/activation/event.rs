@@ -115,7 +115,7 @@ pub enum Action {
     /// Make the target run: start it, or thaw it. While the engine cannot be reached, try again
     /// until `give_up`. Answered by [`Event::StartEnded`].
     Start {
-        /// The run it opens.
+        /// The run of the start itself; the life it opens is the next.
         run: Run,
         /// Until when an unreachable engine is tried again.
         give_up: Moment,

@@ -10,6 +10,8 @@ mod moment;
 mod policy;
 mod schedule;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use event::{Action, Admission, Cause, Client, Event, Refused, Rest, Run, Seen};
 pub use moment::Moment;

@@ -91,7 +91,7 @@ pub struct RunArgs {
     pub listen: Vec<String>,
 
     /// Where to connect when the container runs, if the automatic answer is wrong
-    #[arg(long, env = "ONDEMAND_UPSTREAM", value_name = "HOST:PORT")]
+    #[arg(long, env = "ONDEMAND_UPSTREAM", value_name = "HOST:PORT|unix:/PATH")]
     pub upstream: Option<String>,
 
     /// Which of the container's networks to reach it on
@@ -154,7 +154,7 @@ pub struct RunArgs {
           value_parser = parse_positive)]
     pub half_closed_timeout: Duration,
 
-    /// How to write the log; auto is journald under systemd, else text
+    /// How to write the log; auto is text, with the journal's priorities under systemd
     #[arg(long, env = "ONDEMAND_LOG_FORMAT", value_enum, default_value = "auto")]
     pub log_format: LogFormat,
 
@@ -175,12 +175,12 @@ pub enum OnExit {
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// journald under systemd, else text
+    /// Text; under systemd each line begins with its priority
     Auto,
     /// Lines for people, on standard error
     Text,
     /// One JSON object a line, on standard error
     Json,
-    /// The journal's native protocol
+    /// The journal's native protocol, with the facts in fields of their own
     Journald,
 }

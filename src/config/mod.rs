@@ -27,7 +27,7 @@ pub struct Settings {
     pub port: u16,
     /// Where to listen; empty means inherited sockets, or `port` everywhere.
     pub listen: Vec<ListenAddress>,
-    /// Where to connect, outranking what the engine says: `host:port`.
+    /// Where to connect, outranking what the engine says: `host:port` or `unix:/path`.
     pub upstream: Option<String>,
     /// The network to reach the target on.
     pub network: Option<String>,
@@ -97,6 +97,7 @@ impl Settings {
             errors.push(error.to_string());
         }
         if let Some(upstream) = &args.upstream
+            && !upstream.starts_with("unix:/")
             && let Err(error) = host_port(upstream)
         {
             errors.push(format!("--upstream: {error}"));
@@ -146,7 +147,8 @@ fn keep<T, E: fmt::Display>(
 
 /// Splits `host:port`.
 pub fn host_port(text: &str) -> Result<(&str, u16), String> {
-    let bad = || format!("{text:?} is not HOST:PORT, like 127.0.0.1:8080 or [::1]:8080");
+    let bad =
+        || format!("{text:?} is not HOST:PORT, like 127.0.0.1:8080 or [::1]:8080, nor unix:/path");
     let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
     let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(bad)?;
     if host.is_empty() || (host.contains(':') && !host.starts_with('[')) {

@@ -3,18 +3,26 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 use super::Target;
 use crate::config::host_port;
 use crate::engine::{ContainerName, Engine, Locality, Networking, Observed};
+use crate::proxy::Address;
 
 /// Where to connect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// The address.
-    pub address: SocketAddr,
+    pub address: Address,
     /// What answers there.
     pub via: Via,
+}
+
+impl Upstream {
+    fn tcp(address: SocketAddr, via: Via) -> Self {
+        Self { address: Address::Tcp(address), via }
+    }
 }
 
 impl fmt::Display for Upstream {
@@ -55,8 +63,14 @@ pub(super) async fn find<E: Engine>(
     observed: &Observed,
 ) -> Result<Vec<Upstream>, String> {
     if let Some(wished) = &target.upstream {
+        if let Some(path) = wished.strip_prefix("unix:") {
+            let path: &Path = path.as_ref();
+            return Ok(vec![Upstream { address: Address::Unix(path.into()), via: Via::Direct }]);
+        }
         let (host, port) = host_port(wished)?;
-        return not_ourselves(target, resolve(host, &[port], Via::Direct).await?);
+        let published = observed.published.values().flatten().any(|own| own.port() == port);
+        let via = if published { Via::Published } else { Via::Direct };
+        return not_ourselves(target, resolve(host, &[port], via).await?);
     }
     not_ourselves(target, of(engine, target.port, target.network.as_deref(), observed).await?)
 }
@@ -96,7 +110,7 @@ fn choose(
     locality: &Locality,
     networks: &[(IpAddr, IpAddr)],
 ) -> Choice {
-    let direct = |ip| Upstream { address: SocketAddr::new(ip, port), via: Via::Direct };
+    let direct = |ip| Upstream::tcp(SocketAddr::new(ip, port), Via::Direct);
     match &observed.networking {
         Networking::Container(other) => return Choice::SameAs(other.clone()),
         Networking::Host => {
@@ -125,7 +139,13 @@ fn choose(
             };
             // Without an interface in the network the address may belong to somebody else's, off
             // this machine even: it is not dialled.
-            if *locality == Locality::Local {
+            let near = match locality {
+                Locality::Local => true,
+                Locality::Rootless => false,
+                // Behind a filtered socket at a host name: whoever names a network knows it.
+                Locality::Remote(_) => network.is_some(),
+            };
+            if near {
                 let reachable: Vec<Upstream> = mine
                     .values()
                     .filter(|ip| networks.iter().any(|network| contains(*network, **ip)))
@@ -147,10 +167,7 @@ fn choose(
             Choice::PublishedOn(host.clone(), published.iter().map(SocketAddr::port).collect())
         }
         (Some(published), Locality::Local | Locality::Rootless) => Choice::At(
-            published
-                .iter()
-                .map(|address| Upstream { address: here(*address), via: Via::Published })
-                .collect(),
+            published.iter().map(|address| Upstream::tcp(here(*address), Via::Published)).collect(),
         ),
     }
 }
@@ -195,7 +212,7 @@ async fn resolve(host: &str, ports: &[u16], via: Via) -> Result<Vec<Upstream>, S
         let addresses = tokio::net::lookup_host((host, *port))
             .await
             .map_err(|error| format!("the host name {host:?} cannot be resolved: {error}"))?;
-        found.extend(addresses.map(|address| Upstream { address, via }));
+        found.extend(addresses.map(|address| Upstream::tcp(address, via)));
     }
     Ok(found)
 }
@@ -204,9 +221,10 @@ async fn resolve(host: &str, ports: &[u16], via: Via) -> Result<Vec<Upstream>, S
 fn not_ourselves(target: &Target, upstreams: Vec<Upstream>) -> Result<Vec<Upstream>, String> {
     let ours = |upstream: &Upstream| {
         target.own_addresses.iter().any(|own| {
-            own.port() == upstream.address.port()
-                && (own.ip() == upstream.address.ip()
-                    || (own.ip().is_unspecified() && upstream.address.ip().is_loopback()))
+            let Address::Tcp(address) = &upstream.address else { return false };
+            own.port() == address.port()
+                && (own.ip() == address.ip()
+                    || (own.ip().is_unspecified() && address.ip().is_loopback()))
         })
     };
     let (own, others): (Vec<_>, Vec<_>) = upstreams.into_iter().partition(ours);
@@ -233,6 +251,7 @@ mod tests {
             id: "1".to_owned(),
             name: "web".to_owned(),
             started_at: String::new(),
+            pid: None,
             state: State::Running,
             exit: Exit::default(),
             check: None,
@@ -256,12 +275,8 @@ mod tests {
     }
 
     fn at(choice: &Choice) -> Vec<String> {
-        match choice {
-            Choice::At(upstreams) => {
-                upstreams.iter().map(|u| format!("{} {:?}", u.address, u.via)).collect()
-            }
-            other => panic!("{other:?}"),
-        }
+        let Choice::At(upstreams) = choice else { panic!("{choice:?}") };
+        upstreams.iter().map(|u| format!("{} {:?}", u.address, u.via)).collect()
     }
 
     #[test]
@@ -330,8 +345,7 @@ mod tests {
             keepalive: std::time::Duration::from_secs(60),
             own_addresses: vec![own.parse().unwrap()],
         };
-        let upstream =
-            || vec![Upstream { address: "127.0.0.1:80".parse().unwrap(), via: Via::Direct }];
+        let upstream = || vec![Upstream::tcp("127.0.0.1:80".parse().unwrap(), Via::Direct)];
         assert!(not_ourselves(&target("0.0.0.0:80"), upstream()).is_err());
         assert!(not_ourselves(&target("127.0.0.1:80"), upstream()).is_err());
         assert!(not_ourselves(&target("127.0.0.2:80"), upstream()).is_ok());

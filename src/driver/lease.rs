@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
@@ -20,9 +19,6 @@ use crate::proxy::Stream;
 /// How many connects to the target may be on the way at once. A listen backlog of 128 is common
 /// and 9 is seen; a burst beyond it falls back on the kernel's one-second SYN retransmission.
 const CONNECTS_AT_ONCE: usize = 64;
-
-/// Suspicions closer together than this are one.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// A service, as connection tasks see it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,7 +60,7 @@ impl ServiceHandle {
             spare: None,
             armed: None,
             closed: false,
-            suspected: None,
+            vouched: None,
         };
         Self {
             shared: Arc::new(Shared {
@@ -72,6 +68,8 @@ impl ServiceHandle {
                 state: Mutex::new(state),
                 work: Notify::new(),
                 look: Notify::new(),
+                suspicion: Notify::new(),
+                looked: Notify::new(),
                 connects: Semaphore::new(CONNECTS_AT_ONCE),
                 changes: watch::Sender::new(()),
             }),
@@ -119,17 +117,6 @@ impl ServiceHandle {
         }
     }
 
-    /// Tells that the target could not be connected to: the driver takes a look, though no more
-    /// than ten times a second however many clients say so.
-    pub fn suspect(&self) {
-        let mut state = self.shared.lock();
-        let now = self.shared.clock.now();
-        if state.suspected.is_none_or(|last| now.since(last) >= LOOK_AGAIN_AFTER) {
-            state.suspected = Some(now);
-            self.shared.look.notify_one();
-        }
-    }
-
     /// What it is doing.
     pub fn status(&self) -> Status {
         let state = self.shared.lock();
@@ -149,7 +136,7 @@ impl ServiceHandle {
         Lease {
             shared: Arc::clone(&self.shared),
             run: state.core.run(),
-            upstream: state.upstream,
+            upstream: state.upstream.clone(),
             spare,
         }
     }
@@ -157,8 +144,8 @@ impl ServiceHandle {
 
 impl Lease {
     /// Where the target is, in this run.
-    pub fn upstream(&self) -> Option<Upstream> {
-        self.upstream
+    pub fn upstream(&self) -> Option<&Upstream> {
+        self.upstream.as_ref()
     }
 
     /// The connection that proved the target ready, for the first client of a run.
@@ -170,6 +157,26 @@ impl Lease {
     pub fn is_current(&self) -> bool {
         let state = self.shared.lock();
         state.core.run() == self.run && matches!(state.core.phase(), Phase::Awake { .. })
+    }
+
+    /// After a connect has failed: waits for a look at the target that begins now, and tells
+    /// whether the run goes on.
+    ///
+    /// Until then its address is not to be dialled again: the target may have gone, and another
+    /// container may own the address by now. While the engine is away nobody can tell.
+    pub async fn goes_on(&self) -> bool {
+        let failed = self.shared.clock.now();
+        self.shared.suspicion.notify_one();
+        loop {
+            let looked = self.shared.looked.notified();
+            if !self.is_current() {
+                return false;
+            }
+            if self.shared.lock().vouched.is_some_and(|began| began >= failed) {
+                return true;
+            }
+            looked.await;
+        }
     }
 
     /// The places for connects that are on the way.
@@ -219,6 +226,10 @@ pub(super) struct Shared {
     pub(super) work: Notify,
     /// Something may have happened to the target.
     pub(super) look: Notify,
+    /// Somebody could not connect to the target.
+    pub(super) suspicion: Notify,
+    /// A look has ended.
+    pub(super) looked: Notify,
     connects: Semaphore,
     changes: watch::Sender<()>,
 }
@@ -239,8 +250,8 @@ pub(super) struct State {
     pub(super) armed: Option<Moment>,
     /// Nobody is admitted any more.
     pub(super) closed: bool,
-    /// When somebody last failed to connect.
-    suspected: Option<Moment>,
+    /// When the last look began that saw the present run go on.
+    pub(super) vouched: Option<Moment>,
 }
 
 impl Shared {

@@ -6,6 +6,7 @@
 
 mod address;
 mod lease;
+mod listening;
 mod operation;
 mod readiness;
 mod report;
@@ -28,7 +29,7 @@ pub struct Target {
     pub name: ContainerName,
     /// The application's port in it.
     pub port: u16,
-    /// `host:port` to connect to, outranking what the engine says.
+    /// `host:port` or `unix:/path` to connect to, outranking what the engine says.
     pub upstream: Option<String>,
     /// The network to reach it on.
     pub network: Option<String>,

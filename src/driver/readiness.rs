@@ -10,30 +10,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::lease::Shared;
-use super::{Target, Upstream, Via, address};
+use super::{Target, Upstream, Via, address, listening};
 use crate::activation::{Cause, Pauses};
 use crate::clock;
 use crate::config::Ready;
-use crate::engine::{Engine, HealthCheck, Observed, Verdict, status_of};
-use crate::proxy::{Stream, tune};
+use crate::engine::{Engine, HealthCheck, Networking, Observed, State, Verdict, head_of};
+use crate::proxy::Stream;
 
 /// Beside the events the target is looked at this often while it is waited for: an event lost on
 /// the way must not cost a client its whole wait.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A forwarder that finds nobody behind it closes an accepted connection within a round trip; an
-/// application does not.
+/// A forwarder of the kind that finds nobody behind it at once (docker-proxy, packet filters)
+/// closes an accepted connection within a round trip; an application does not.
 const FORWARDER_CLOSES_WITHIN: Duration = Duration::from_millis(25);
 
+/// One that has to ask a network stack of its own (slirp4netns) takes longer: 160 ms were seen.
+const SLOW_FORWARDER_CLOSES_WITHIN: Duration = Duration::from_millis(400);
+
 /// The longest that is waited for that.
-const FORWARDER_CLOSES_AT_LAST: Duration = Duration::from_millis(500);
+const FORWARDER_CLOSES_AT_LAST: Duration = Duration::from_secs(1);
 
 /// How long one answer to `--ready http:` may take.
 const HTTP_LIMIT: Duration = Duration::from_secs(5);
@@ -119,17 +120,27 @@ impl<E: Engine> Probe<E> {
             (Ready::Auto | Ready::Health, check) => check.clone(),
             (Ready::Tcp | Ready::Http(_) | Ready::None, _) => None,
         };
-        let candidates = self.candidates(observed).await?;
+        let began = clock::instant();
+        let candidates = self.candidates(Arc::clone(&observed)).await?;
         let mut ready = match &self.target.ready {
-            Ready::Auto | Ready::Tcp => self.port(&candidates).await,
+            Ready::Auto | Ready::Tcp => self.port(&observed, &candidates).await,
             Ready::Http(path) => self.http(&candidates, path).await,
-            Ready::Health | Ready::None => Readied { upstream: candidates[0], spare: None },
+            Ready::Health | Ready::None => Readied { upstream: candidates[0].clone(), spare: None },
         };
         if let Some(check) = check {
             self.healthy(&check).await;
             // The application may have closed a connection that said nothing for so long.
             if ready.spare.as_ref().is_some_and(Stream::is_dead) {
-                ready = self.port(&candidates).await;
+                ready = self.port(&observed, &candidates).await;
+            }
+        }
+        // After so long it may have died, and another container own its address.
+        if began.elapsed() > LOOK_EVERY {
+            let now = self.look().await;
+            if now.state != State::Running || !now.same_life(&observed) {
+                // The driver's own look ends this question.
+                self.shared.look.notify_one();
+                std::future::pending::<()>().await;
             }
         }
         Ok(ready)
@@ -167,21 +178,32 @@ impl<E: Engine> Probe<E> {
     }
 
     /// Waits until one of the addresses accepts.
-    async fn port(&self, candidates: &[Upstream]) -> Readied {
+    async fn port(&self, observed: &Observed, candidates: &[Upstream]) -> Readied {
         let mut pauses = Pauses::port();
         let mut limit = CONNECT_LIMIT;
-        let mut patience = FORWARDER_CLOSES_WITHIN;
+        let mut longest = match observed.networking {
+            Networking::Own(ref addresses) if !addresses.is_empty() => FORWARDER_CLOSES_WITHIN,
+            Networking::Own(_) | Networking::Host | Networking::Container(_) | Networking::None => {
+                SLOW_FORWARDER_CLOSES_WITHIN
+            }
+        };
         loop {
             for upstream in candidates {
-                match self.try_port(*upstream, limit, patience).await {
+                let truth = self.listens(observed, upstream);
+                if truth == Some(false) {
+                    self.progress.set(format!("nothing listens behind {} yet", upstream.address));
+                    continue;
+                }
+                let patience = if truth == Some(true) { Duration::ZERO } else { longest };
+                match self.try_port(upstream, limit, patience).await {
                     Tried::Forwarder(closed_after) => {
                         let why = "accepts and closes: nothing listens behind it yet";
                         self.progress.set(format!("{} {why}", upstream.address));
                         // A busy machine lets the forwarder run late: it has shown how late.
-                        patience = patience.max(10 * closed_after).min(FORWARDER_CLOSES_AT_LAST);
+                        longest = longest.max(10 * closed_after).min(FORWARDER_CLOSES_AT_LAST);
                     }
                     Tried::Ready(stream) => {
-                        return Readied { upstream: *upstream, spare: Some(stream) };
+                        return Readied { upstream: upstream.clone(), spare: Some(stream) };
                     }
                     Tried::NotYet(why) => self.progress.set(why),
                     Tried::TimedOut => {
@@ -194,16 +216,21 @@ impl<E: Engine> Probe<E> {
         }
     }
 
-    async fn try_port(&self, upstream: Upstream, limit: Duration, patience: Duration) -> Tried {
+    /// What the kernel says of a port that somebody else accepts for; `None` if it does not say.
+    fn listens(&self, observed: &Observed, upstream: &Upstream) -> Option<bool> {
+        match upstream.via {
+            Via::Direct => None,
+            Via::Published => listening::listens(observed.pid?, &observed.id, self.target.port),
+        }
+    }
+
+    async fn try_port(&self, upstream: &Upstream, limit: Duration, patience: Duration) -> Tried {
         let began = clock::instant();
-        match timeout(limit, TcpStream::connect(upstream.address)).await {
+        match timeout(limit, upstream.address.connect(self.target.keepalive)).await {
             Err(_) => Tried::TimedOut,
             Ok(Err(error)) => Tried::NotYet(format!("{}: {error}", upstream.address)),
             Ok(Ok(stream)) => {
-                // A failure to tune says that the connection is gone; whoever uses it will see.
-                drop(tune(&SockRef::from(&stream), self.target.keepalive));
-                let stream = Stream::from(stream);
-                if upstream.via == Via::Published {
+                if upstream.via == Via::Published && !patience.is_zero() {
                     let connected = clock::instant();
                     let patience = patience + 2 * (connected - began);
                     if timeout(patience, stream.left()).await.is_ok() {
@@ -220,13 +247,16 @@ impl<E: Engine> Probe<E> {
         let mut pauses = Pauses::http();
         loop {
             for upstream in candidates {
-                let host = upstream.address.to_string();
-                let why = match timeout(HTTP_LIMIT, TcpStream::connect(upstream.address)).await {
+                let host = upstream.address.host();
+                let connect = upstream.address.connect(self.target.keepalive);
+                let why = match timeout(HTTP_LIMIT, connect).await {
                     Err(_) => format!("{host} does not answer"),
                     Ok(Err(error)) => format!("{host}: {error}"),
-                    Ok(Ok(stream)) => match status_of(stream, &host, path, HTTP_LIMIT).await {
-                        Ok(200..=399) => return Readied { upstream: *upstream, spare: None },
-                        Ok(status) => format!("GET {path} answers {status}"),
+                    Ok(Ok(stream)) => match head_of(stream, &host, path, HTTP_LIMIT).await {
+                        Ok((200..=399, _)) => {
+                            return Readied { upstream: upstream.clone(), spare: None };
+                        }
+                        Ok((status, _)) => format!("GET {path} answers {status}"),
                         Err(error) => format!("GET {path}: {error}"),
                     },
                 };

@@ -26,7 +26,7 @@ pub(super) struct Failure {
 /// container or the engine is escaped.
 pub(super) async fn failure<E: Engine>(engine: Arc<E>, target: Arc<Target>, failure: Failure) {
     let name = &target.name;
-    let again = humantime::format_duration(failure.back_off);
+    let again = format!("{:.0} s", failure.back_off.as_secs_f32());
     let reason = match failure.cause {
         Cause::StartFailed => format!("the engine did not start it: {}", failure.detail),
         Cause::Exited => "it ended before it was ready".to_owned(),

@@ -20,6 +20,9 @@ use crate::activation::{
 use crate::clock::Clock;
 use crate::engine::{Engine, EngineError, Observed, State};
 
+/// Looks that failing connects ask for begin no closer together than this, however many fail.
+const SUSPECTED_EVERY: Duration = Duration::from_millis(50);
+
 /// What becomes of the target when the driver ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnEnd {
@@ -42,6 +45,10 @@ pub struct Driver<E> {
     probing: Option<(Run, AbortHandle)>,
     /// An inspect is under way.
     looking: bool,
+    /// When the last one began.
+    looked: Option<Moment>,
+    /// The target was asked to stop because the daemon ends.
+    retired: bool,
     /// What was last seen.
     observed: watch::Sender<Option<Arc<Observed>>>,
     stale_verdict: Option<String>,
@@ -58,8 +65,9 @@ pub struct Driver<E> {
 enum Done {
     Started(Run, End),
     Stopped(Run, End),
-    /// What was seen; `None` when nothing of that name exists.
-    Looked(Run, Option<Arc<Observed>>),
+    /// When the look began that had an answer, and what was seen; `None` when nothing of that name
+    /// exists.
+    Looked(Run, Moment, Option<Arc<Observed>>),
     Probed(Run, Result<Readied, (Cause, String)>),
     Reported,
 }
@@ -76,6 +84,8 @@ impl<E: Engine> Driver<E> {
             tasks: JoinSet::new(),
             probing: None,
             looking: false,
+            looked: None,
+            retired: false,
             observed: watch::Sender::new(None),
             stale_verdict: None,
             progress: Progress::default(),
@@ -141,7 +151,14 @@ impl<E: Engine> Driver<E> {
                 Err(_) => {}
             },
             // An operation ends with a look of its own, so a hint waits for it.
-            () = shared.look.notified(), if !self.looking && !operating => self.look(),
+            () = shared.look.notified(), if !self.looking && !operating => {
+                self.look(Duration::ZERO);
+            }
+            () = shared.suspicion.notified(), if !self.looking && !operating => {
+                let now = self.clock.now();
+                let next = self.looked.map_or(now, |last| last + SUSPECTED_EVERY);
+                self.look(next.since(now));
+            }
             () = due => {
                 if let Some((_, due)) = deadline {
                     debug!(?due, "a deadline has come");
@@ -162,7 +179,8 @@ impl<E: Engine> Driver<E> {
             // who wants the target stopped waits for it.
             return on_end == OnEnd::Leave;
         }
-        if on_end == OnEnd::Leave {
+        // A stop that failed is not tried again: the daemon has said so, and ends.
+        if on_end == OnEnd::Leave || std::mem::replace(&mut self.retired, true) {
             return true;
         }
         self.handle.shared().feed_locked(&mut state, Event::Retire);
@@ -240,18 +258,23 @@ impl<E: Engine> Driver<E> {
         }
     }
 
-    fn look(&mut self) {
+    fn look(&mut self, delay: Duration) {
         let engine = Arc::clone(&self.engine);
         let name = self.target.name.clone();
         let run = self.handle.shared().lock().core.run();
+        let clock = self.clock;
         self.looking = true;
         self.tasks.spawn(async move {
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
             let mut pauses = Pauses::engine();
             let mut said = false;
             loop {
+                let began = clock.now();
                 let error = match engine.inspect(&name).await {
-                    Ok(observed) => return Done::Looked(run, Some(Arc::new(observed))),
-                    Err(EngineError::Missing(_)) => return Done::Looked(run, None),
+                    Ok(observed) => return Done::Looked(run, began, Some(Arc::new(observed))),
+                    Err(EngineError::Missing(_)) => return Done::Looked(run, began, None),
                     Err(error) => error,
                 };
                 // That the engine is away is told by its watch; that it answers so is told here.
@@ -286,22 +309,24 @@ impl<E: Engine> Driver<E> {
                     (_, error) => warn!(
                         container = %self.target.name,
                         reason = error.as_ref().map(tracing::field::display),
-                        "the stop failed: it is still awake, and is stopped after another idle window"
+                        "the stop failed: it is still awake"
                     ),
                 }
                 self.saw(end.observed);
                 self.handle.shared().feed(Event::StopEnded(run, end.seen));
             }
-            Done::Looked(run, answer) => {
+            Done::Looked(run, began, observed) => {
                 self.looking = false;
-                self.looked(run, answer);
+                self.looked = Some(began);
+                self.looked(run, began, observed);
+                self.handle.shared().looked.notify_waiters();
             }
             Done::Probed(run, answer) => self.probed(run, answer),
             Done::Reported => {}
         }
     }
 
-    fn looked(&mut self, run: Run, observed: Option<Arc<Observed>>) {
+    fn looked(&mut self, run: Run, began: Moment, observed: Option<Arc<Observed>>) {
         let seen = match &observed {
             None => Seen::Resting(Rest::Missing),
             Some(observed) => {
@@ -323,6 +348,8 @@ impl<E: Engine> Driver<E> {
         if self.handle.shared().lock().core.run() == run {
             self.saw(observed);
             self.handle.shared().feed(Event::Observed(run, seen));
+            // A renewed or ended life has made its run end with it, so nobody reads this then.
+            self.handle.shared().lock().vouched = Some(began);
         }
         self.note_change(before, seen);
     }
@@ -344,13 +371,13 @@ impl<E: Engine> Driver<E> {
         match answer {
             Ok(ready) => {
                 let waited = state.core.waiting();
+                let address = ready.upstream.address.clone();
                 state.upstream = Some(ready.upstream);
                 state.spare = ready.spare;
                 shared.feed_locked(&mut state, Event::Ready(run));
                 state.spare = None;
                 drop(state);
                 shared.changed();
-                let address = ready.upstream.address;
                 if let Some((began, engine)) = self.started.take() {
                     let all = self.clock.now().since(began);
                     info!(

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::error::{translate, unanswered};
+use super::hello::{Flavour, Hello, hello};
 use super::{
     ContainerName, Endpoint, Engine, EngineError, HealthCheck, Locality, Networking, Observed,
     Sent, Verdict, healthcheck, inspect, watch,
@@ -20,7 +21,7 @@ use super::{
 
 /// How long a call that only looks may take. An engine under load answers an inspect late, as it
 /// waits for the container's lock.
-const LOOK_LIMIT: Duration = Duration::from_secs(15);
+pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(15);
 
 /// How long a start or a thaw may take before it counts as not answered. Pulling nothing, even a
 /// slow disk does it in seconds.
@@ -33,20 +34,11 @@ const STOP_MARGIN: Duration = Duration::from_secs(20);
 /// shorter, so it is set out of the way.
 const OUT_OF_THE_WAY: u64 = 24 * 60 * 60;
 
-/// Which engine answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flavour {
-    Docker,
-    Podman,
-}
-
 /// A client with its API version agreed.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     pub(super) docker: Docker,
-    pub(super) flavour: Flavour,
-    /// The engine's own, like `20.10.24`.
-    version: String,
+    pub(super) hello: Hello,
 }
 
 /// An engine that speaks Docker's API.
@@ -71,15 +63,15 @@ impl Api {
     pub async fn connect(&self) -> Result<String, EngineError> {
         self.forget();
         let client = self.client().await?;
-        let name = match client.flavour {
+        let name = match client.hello.flavour {
             Flavour::Docker => "docker",
             Flavour::Podman => "podman",
         };
-        Ok(format!("{name} {}", client.version))
+        Ok(format!("{name} {}", client.hello.version).trim_end().to_owned())
     }
 
-    /// Gives a stopped container what stands for the addresses it will have: the gateway of each
-    /// of its networks, and its wished ports. For asking whether it could be reached.
+    /// Gives a stopped container what stands for the addresses it will have: the first address of
+    /// each of its networks, and its wished ports. For asking whether it could be reached.
     pub async fn foresee_addresses(&self, observed: &mut Observed) {
         for (port, addresses) in &observed.publishes {
             observed.published.entry(*port).or_insert_with(|| addresses.clone());
@@ -89,10 +81,12 @@ impl Api {
         for network in &observed.networks {
             let call = client.docker.inspect_network(network, None::<InspectNetworkOptions>);
             let Ok(answer) = self.look("network", call).await else { continue };
-            let gateways = answer.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-            let gateway = gateways.into_iter().find_map(|config| config.gateway?.parse().ok());
-            if let Some(gateway) = gateway {
-                addresses.insert(network.clone(), gateway);
+            let subnets = answer.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+            let first = subnets.into_iter().find_map(|config| {
+                config.subnet?.split_once('/').and_then(|(address, _)| address.parse().ok())
+            });
+            if let Some(first) = first {
+                addresses.insert(network.clone(), first);
             }
         }
     }
@@ -108,27 +102,21 @@ impl Api {
         if let Some(client) = cached {
             return Ok(client);
         }
+        let hello = hello(&self.endpoint).await?;
+        let version = hello.api.as_ref().unwrap_or(API_DEFAULT_VERSION);
         let docker = match &self.endpoint {
-            Endpoint::Unix(path) => Docker::connect_with_unix(
-                &path.to_string_lossy(),
-                OUT_OF_THE_WAY,
-                API_DEFAULT_VERSION,
-            ),
+            Endpoint::Unix(path) => {
+                Docker::connect_with_unix(&path.to_string_lossy(), OUT_OF_THE_WAY, version)
+            }
             Endpoint::Http(authority) => {
-                Docker::connect_with_http(authority, OUT_OF_THE_WAY, API_DEFAULT_VERSION)
+                Docker::connect_with_http(authority, OUT_OF_THE_WAY, version)
             }
         };
-        let docker = docker.map_err(|error| self.translate(error))?;
-        let docker = self.look("version", docker.negotiate_version()).await?;
-        let version = self.look("version", docker.version()).await?;
-        let is_podman = version
-            .components
-            .unwrap_or_default()
-            .iter()
-            .any(|component| component.name.starts_with("Podman"));
-        let flavour = if is_podman { Flavour::Podman } else { Flavour::Docker };
-        let version = super::plain(&version.version.unwrap_or_default());
-        let client = Client { docker, flavour, version };
+        let mut docker = docker.map_err(|error| self.translate(error))?;
+        if hello.api.is_none() {
+            docker = self.look("version", docker.negotiate_version()).await?;
+        }
+        let client = Client { docker, hello };
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
         Ok(client)
     }
@@ -244,21 +232,9 @@ impl Engine for Api {
     }
 
     async fn locality(&self) -> Locality {
-        if let Endpoint::Http(authority) = &self.endpoint {
-            let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
-            let host = host.trim_matches(['[', ']']).to_owned();
-            return Locality::Remote(host);
-        }
-        let Ok(client) = self.client().await else { return Locality::Local };
-        // A filtered socket may forbid this call; a filter stands before a rootful engine.
-        let Ok(info) = self.look("info", client.docker.info()).await else {
-            return Locality::Local;
-        };
-        let options = info.security_options.unwrap_or_default();
-        if options.iter().any(|option| option.contains("rootless")) {
-            Locality::Rootless
-        } else {
-            Locality::Local
+        match self.client().await {
+            Ok(client) => client.hello.locality,
+            Err(_) => Locality::Local,
         }
     }
 

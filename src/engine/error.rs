@@ -1,5 +1,7 @@
 //! The five ways an engine call fails.
 
+use std::io;
+
 use thiserror::Error;
 
 /// Whether a call that was not answered may have reached the engine.
@@ -50,6 +52,11 @@ impl EngineError {
         }
     }
 
+    /// A connect that failed: nothing was sent.
+    pub(super) fn from_connect(error: &std::io::Error, endpoint: &super::Endpoint) -> Self {
+        Self::Unavailable { reason: reason_of(error, endpoint), sent: Sent::No }
+    }
+
     /// Whether it says that this user may not talk to the engine at all.
     pub fn is_permission(&self) -> bool {
         matches!(self, Self::Unavailable { reason, .. } if reason.contains(PERMISSION))
@@ -98,43 +105,48 @@ pub(super) fn translate(error: bollard::errors::Error, endpoint: &super::Endpoin
     }
 }
 
-/// A call that got no answer: finds the I/O error at the bottom, and what to tell the operator.
+/// A call that got no answer.
 pub(super) fn unanswered(
     error: &(dyn std::error::Error + 'static),
     endpoint: &super::Endpoint,
 ) -> EngineError {
-    let mut io = None;
-    let mut connecting = false;
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    let mut deepest = error.to_string();
-    while let Some(error) = cause {
-        if let Some(legacy) = error.downcast_ref::<hyper_util::client::legacy::Error>() {
-            connecting |= legacy.is_connect();
-        }
-        if let Some(found) = error.downcast_ref::<std::io::Error>() {
-            io = Some(found.kind());
-        }
-        deepest = error.to_string();
-        cause = error.source();
-    }
-    if error
-        .downcast_ref::<bollard::errors::Error>()
-        .is_some_and(|error| matches!(error, bollard::errors::Error::SocketNotFoundError(_)))
-    {
-        (io, connecting) = (Some(std::io::ErrorKind::NotFound), true);
-    }
-    let reason = match io {
-        Some(std::io::ErrorKind::NotFound) => {
-            format!("{endpoint} is missing: is the engine running?")
-        }
-        Some(std::io::ErrorKind::PermissionDenied) => format!(
+    let connecting = chain(error).any(|error| {
+        error
+            .downcast_ref::<hyper_util::client::legacy::Error>()
+            .is_some_and(hyper_util::client::legacy::Error::is_connect)
+    });
+    let sent = if connecting || is_missing(error) { Sent::No } else { Sent::Maybe };
+    EngineError::Unavailable { reason: reason_of(error, endpoint), sent }
+}
+
+/// What happened, from the I/O error at the bottom, and what to do.
+fn reason_of(error: &(dyn std::error::Error + 'static), endpoint: &super::Endpoint) -> String {
+    let io = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last();
+    let is = |kind| io.is_some_and(|io| io.kind() == kind);
+    if is_missing(error) || is(io::ErrorKind::NotFound) {
+        format!("{endpoint} is missing: is the engine running?")
+    } else if is(io::ErrorKind::PermissionDenied) {
+        format!(
             "{PERMISSION} on {endpoint}: run as a user of the socket's group \
              (SupplementaryGroups=docker under systemd)"
-        ),
-        Some(std::io::ErrorKind::ConnectionRefused) => {
-            format!("{endpoint} refuses connections: is the engine running?")
-        }
-        _ => format!("{endpoint} did not answer: {}", plain(&deepest)),
-    };
-    EngineError::Unavailable { reason, sent: if connecting { Sent::No } else { Sent::Maybe } }
+        )
+    } else if is(io::ErrorKind::ConnectionRefused) {
+        format!("{endpoint} refuses connections: is the engine running?")
+    } else {
+        let deepest = chain(error).last().map(ToString::to_string).unwrap_or_default();
+        format!("{endpoint} did not answer: {}", plain(&deepest))
+    }
+}
+
+/// Whether the client library has found no socket file.
+fn is_missing(error: &(dyn std::error::Error + 'static)) -> bool {
+    error
+        .downcast_ref::<bollard::errors::Error>()
+        .is_some_and(|error| matches!(error, bollard::errors::Error::SocketNotFoundError(_)))
+}
+
+fn chain<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }

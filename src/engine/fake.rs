@@ -310,6 +310,7 @@ impl Engine for FakeEngine {
             id: inner.id.to_string(),
             name: name.to_string(),
             started_at: inner.life.to_string(),
+            pid: None,
             state: inner.state,
             exit: Exit { code: inner.exit, ..Exit::default() },
             check: Some(HealthCheck {

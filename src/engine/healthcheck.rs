@@ -10,7 +10,8 @@ use bollard::models::ExecConfig;
 use futures_util::StreamExt;
 use serde::Deserialize;
 
-use super::api::{Api, Client, Flavour};
+use super::api::{Api, Client};
+use super::hello::Flavour;
 use super::{ContainerName, EngineError, HealthCheck, Verdict, plain};
 
 /// What the engine needs beside the check itself to begin and end it.
@@ -25,7 +26,7 @@ pub(super) async fn run(
     check: &HealthCheck,
 ) -> Result<Verdict, EngineError> {
     let client = api.client().await?;
-    let verdict = match client.flavour {
+    let verdict = match client.hello.flavour {
         Flavour::Podman => libpod(api, name, check).await,
         Flavour::Docker => exec(api, &client, name, check).await,
     };

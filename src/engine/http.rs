@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::Request;
-use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{Connection, handshake};
+use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 use std::future::Future;
 use thiserror::Error;
@@ -32,7 +32,7 @@ pub enum HttpError {
 }
 
 /// The status and the body of `path`; at most 256 KiB of body, within `limit`.
-pub async fn get<S>(
+pub(super) async fn get<S>(
     stream: S,
     host: &str,
     path: &str,
@@ -56,30 +56,25 @@ where
     tokio::time::timeout(limit, exchange).await.unwrap_or(Err(HttpError::TimedOut(limit)))
 }
 
-/// The status alone; the body is not read.
-pub async fn status_of<S>(
+/// The status and the headers alone; the body is not read.
+pub async fn head_of<S>(
     stream: S,
     host: &str,
     path: &str,
     limit: Duration,
-) -> Result<u16, HttpError>
+) -> Result<(u16, HeaderMap), HttpError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let exchange = async {
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
-        let talk = async { Ok(head(&mut sender, host, path).await?.status().as_u16()) };
+        let talk = async {
+            let answer = sender.send_request(request(host, path)?).await?;
+            Ok((answer.status().as_u16(), answer.into_parts().0.headers))
+        };
         beside(connection, talk).await
     };
     tokio::time::timeout(limit, exchange).await.unwrap_or(Err(HttpError::TimedOut(limit)))
-}
-
-async fn head(
-    sender: &mut SendRequest<Empty<Bytes>>,
-    host: &str,
-    path: &str,
-) -> Result<hyper::Response<Incoming>, HttpError> {
-    Ok(sender.send_request(request(host, path)?).await?)
 }
 
 fn request(host: &str, path: &str) -> Result<Request<Empty<Bytes>>, HttpError> {

@@ -32,6 +32,7 @@ pub(super) fn observed(answer: ContainerInspectResponse) -> Result<Observed, Eng
         id: answer.id.ok_or_else(|| missing("an ID"))?,
         name: answer.name.unwrap_or_default().trim_start_matches('/').to_owned(),
         started_at: state.started_at.unwrap_or_default(),
+        pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0),
         state: running(
             state.status.unwrap_or(ContainerStateStatusEnum::EMPTY),
             state.running == Some(true),

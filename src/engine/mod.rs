@@ -9,6 +9,7 @@ mod error;
 #[doc(hidden)]
 pub mod fake;
 mod healthcheck;
+mod hello;
 mod http;
 mod inspect;
 mod name;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 pub use api::Api;
 pub use error::{EngineError, Sent, plain};
-pub use http::{get as http_get, status_of};
+pub use http::head_of;
 pub use name::{BadName, ContainerName};
 pub use observed::{Exit, Health, HealthCheck, Lasting, Networking, Observed, State};
 pub use select::{Endpoint, SelectError, check_word, select};

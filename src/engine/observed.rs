@@ -83,6 +83,8 @@ pub struct Observed {
     pub name: String,
     /// When it was last started, as the engine writes it: with the ID it names one life.
     pub started_at: String,
+    /// Its first process, as numbered where the engine runs; `None` while it does not run.
+    pub pid: Option<u32>,
     /// Whether it runs.
     pub state: State,
     /// How the last run ended.

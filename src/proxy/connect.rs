@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::{Proxy, Stream, tune};
+use super::{Proxy, Stream};
 use crate::activation::{Pauses, Refused};
 use crate::driver::Lease;
 
@@ -41,7 +39,7 @@ pub(super) async fn reach(proxy: &Proxy) -> Result<(Lease, Stream), Refused> {
 
 /// Connects, as often as it takes; `None` once the run is over.
 async fn connect(proxy: &Proxy, lease: &Lease) -> Option<Stream> {
-    let upstream = lease.upstream()?;
+    let upstream = lease.upstream()?.clone();
     let mut pauses = Pauses::connect();
     let mut limit = FIRST_LIMIT;
     let mut unanswered = 0;
@@ -49,29 +47,23 @@ async fn connect(proxy: &Proxy, lease: &Lease) -> Option<Stream> {
         let attempt = {
             // Never closed, so an error cannot be; without a place the connect goes on unbounded.
             let _place = lease.connects().acquire().await;
-            timeout(limit, TcpStream::connect(upstream.address)).await
+            timeout(limit, upstream.address.connect(proxy.limits.keepalive)).await
         };
         match attempt {
-            Ok(Ok(stream)) => {
-                // A failure to tune says that the connection is gone; the copying will see.
-                drop(tune(&SockRef::from(&stream), proxy.limits.keepalive));
-                return Some(stream.into());
-            }
+            Ok(Ok(stream)) => return Some(stream),
             Ok(Err(error)) => {
                 debug!(%error, address = %upstream.address, "cannot connect");
-                proxy.service.suspect();
                 sleep(pauses.pause()).await;
             }
             Err(_) => {
                 unanswered += 1;
+                debug!(address = %upstream.address, ?limit, "a connect was not answered");
                 if unanswered % PATIENCE == 0 {
-                    debug!(address = %upstream.address, ?limit, "connects are not answered");
-                    proxy.service.suspect();
                     limit = (limit * 2).min(LAST_LIMIT);
                 }
             }
         }
-        if !lease.is_current() {
+        if !lease.goes_on().await {
             return None;
         }
     }

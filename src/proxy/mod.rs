@@ -6,20 +6,25 @@
 
 mod connect;
 mod copy;
+mod dial;
 mod pipe;
 mod stream;
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 pub use copy::{Ended, Summary, copy};
+pub use dial::Address;
 pub use stream::{Stream, tune};
 
 use crate::activation::Refused;
 use crate::config::ConnectionLimits;
 use crate::driver::ServiceHandle;
+
+/// A client that has waited for so long is held.
+const HELD_AFTER: Duration = Duration::from_millis(50);
 
 /// What the connections of one service have in common.
 #[derive(Debug)]
@@ -35,11 +40,16 @@ pub struct Proxy {
 impl Proxy {
     /// Serves one client to its end.
     pub async fn serve(&self, client: Stream) {
-        // A client that leaves is noticed; what it has sent stays in the kernel.
+        // A client that leaves is noticed; what it has sent stays in the kernel. One that only
+        // ends its half may do so on an awake target at any time: then nobody is held.
+        let left = async {
+            sleep(HELD_AFTER).await;
+            client.left().await;
+        };
         let reached = tokio::select! {
             biased;
             reached = timeout(self.start_timeout, connect::reach(self)) => reached,
-            () = client.left() => {
+            () = left => {
                 debug!("the client left while it was held");
                 return;
             }

@@ -125,6 +125,7 @@ mod tests {
             id: "1".to_owned(),
             name: "web".to_owned(),
             started_at: String::new(),
+            pid: None,
             state: State::Stopped,
             exit: Exit::default(),
             check: None,

@@ -1,0 +1,11 @@
+# The static binary and nothing else. `make image` builds the binary, then this; by hand:
+#
+#   RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --target x86_64-unknown-linux-gnu
+#   docker build -t ondemand-container .
+#
+# Another machine's binary: --build-arg BINARY=target/aarch64-unknown-linux-gnu/release/ondemand-container
+
+FROM scratch
+ARG BINARY=target/x86_64-unknown-linux-gnu/release/ondemand-container
+COPY ${BINARY} /ondemand-container
+ENTRYPOINT ["/ondemand-container"]

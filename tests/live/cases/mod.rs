@@ -1,0 +1,14 @@
+//! What the daemon promises, one test per sentence; each takes the engine it runs on.
+
+pub(crate) mod check;
+pub(crate) mod engine_gone;
+pub(crate) mod failures;
+pub(crate) mod idle;
+pub(crate) mod networks;
+pub(crate) mod outside;
+pub(crate) mod race;
+pub(crate) mod ready;
+pub(crate) mod shutdown;
+pub(crate) mod stopping;
+pub(crate) mod streams;
+pub(crate) mod wake;

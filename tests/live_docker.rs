@@ -1,0 +1,77 @@
+//! The daemon on real Docker; `make setup` brings the engine and the image.
+
+mod live;
+
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use live::cases::engine_gone::exchange;
+use live::clock::secs;
+use live::container::Container;
+use live::engine::Kind;
+use live::on_engine;
+use live::private_docker::PrivateDocker;
+
+on_engine! { Kind::Docker,
+    wake: one_start_serves_every_client the_probe_connection_serves_the_first_client
+        a_server_that_speaks_first_is_heard a_client_that_leaves_while_held_is_forgotten
+        a_start_nobody_waits_for_any_more_ends_asleep a_held_clients_bytes_are_not_read;
+    ready: a_default_health_interval_delays_nobody an_earlier_verdict_does_not_count
+        ready_tcp_ignores_the_health_check ready_health_waits_for_the_health_check
+        ready_http_asks_the_application;
+    idle: the_idle_window_starts_with_the_last_close
+        a_window_of_nothing_sleeps_with_the_last_close an_infinite_window_never_sleeps
+        a_container_found_awake_is_owed_a_window a_warm_connection_costs_no_engine_call;
+    stopping: a_client_during_the_stop_is_held_and_served
+        a_client_during_a_stubborn_stop_is_served;
+    streams: a_half_closed_client_gets_its_answer both_directions_carry_every_byte
+        a_large_answer_arrives_whole a_reset_is_passed_on both_legs_are_kept_alive
+        a_dead_peer_is_given_up;
+    failures: an_application_that_exits_is_reported the_back_off_doubles
+        a_container_that_is_never_healthy_is_given_up a_port_that_never_opens_is_given_up
+        a_container_that_cannot_be_started_is_reported;
+    outside: a_paused_container_is_resumed a_container_paused_before_the_daemon_is_resumed
+        a_container_thawed_by_others_goes_on a_container_stopped_by_others_is_woken_again
+        a_killed_container_ends_its_connections a_container_made_anew_is_served
+        a_container_replaced_while_awake_is_found the_name_decides_after_a_rename;
+    shutdown: sigterm_drains_and_leaves_the_container sigterm_serves_who_is_held the_drain_ends
+        an_idle_daemon_ends_at_once on_exit_stop_stops_the_container the_next_daemon_goes_on
+        the_status_follows;
+    networks: a_container_on_the_host_network_is_reached
+        a_container_in_anothers_network_is_reached the_chosen_network_is_used
+        a_user_made_network_is_reached a_given_upstream_is_used;
+    engine_gone: live_connections_survive_the_engine a_client_waits_for_the_engine
+        no_client_waits_beyond_its_deadline a_stop_in_the_dark_is_seen_afterwards
+        the_daemon_may_start_first;
+    check: check_finds_nothing_wrong check_misses_the_container check_finds_no_engine
+        check_finds_permission_missing check_finds_the_port_taken check_finds_auto_remove
+        check_finds_a_restart_policy check_finds_no_address check_advises_a_health_check;
+    race: no_client_is_lost_between_sleeping_and_waking;
+}
+
+/// A Docker daemon is killed and started again with `--live-restore`: the containers live on, the
+/// connections through us too, and what comes afterwards is seen.
+#[test]
+fn a_restarted_docker_daemon_costs_no_connection() {
+    let mut docker = PrivateDocker::start();
+    let engine = docker.engine();
+    let container = Container::create(&engine, "echo:8080");
+    let (_daemon, socket) = docker.start_daemon(&container.name, "--idle-timeout 1s");
+    let connect = || {
+        let stream = UnixStream::connect(&socket).unwrap();
+        stream.set_read_timeout(Some(secs(40))).unwrap();
+        stream
+    };
+    let mut stream = connect();
+    exchange(&mut stream);
+    docker.kill_dockerd();
+    thread::sleep(secs(2));
+    exchange(&mut stream);
+    exchange(&mut connect());
+    docker.start_dockerd();
+    exchange(&mut stream);
+    drop(stream);
+    container.wait_asleep(secs(60));
+    exchange(&mut connect());
+    container.wait_asleep(secs(20));
+}

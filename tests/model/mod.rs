@@ -1,0 +1,114 @@
+//! Everything around the real core that may happen in any order, for a model checker.
+//!
+//! The core is the one of `super::activation`, so the same model runs on the crate and, in
+//! `tests/mutations.rs`, on copies of it that are wrong on purpose. Only the core is real: the
+//! target, the engine, the driver's tasks and the clients are the `World`. Time passes only to the
+//! next moment at which something is owed, and whatever others may do to the target is bounded in
+//! number, so the states are finitely many and every one is visited.
+
+#![allow(dead_code, unused_imports, reason = "one user walks all states, the other random ones")]
+
+use super::activation;
+
+mod coverage;
+mod observer;
+mod rule;
+mod steps;
+mod world;
+
+use std::time::Duration;
+
+use stateright::{Model, Property};
+
+use self::activation::{Policy, Window};
+pub(crate) use self::rule::Rule;
+pub(crate) use self::steps::{Outcome, Step};
+pub(crate) use self::world::{Budget, State, World};
+
+/// How long one client waits at most.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One policy, what may happen under it, and how often.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) name: &'static str,
+    pub(crate) policy: Policy,
+    pub(crate) budget: Budget,
+    pub(crate) begin: &'static [State],
+}
+
+/// Nothing happens but what the driver does.
+const QUIET: Budget =
+    Budget { arrivals: 0, leaves: 0, ends: 0, helps: 0, failures: 0, ticks: 0, retires: 0 };
+
+const STOPPED: &[State] = &[State::Stopped];
+const RUNNING: &[State] = &[State::Running];
+const EITHER: &[State] = &[State::Stopped, State::Running];
+const ANYHOW: &[State] = &[State::Stopped, State::Running, State::Paused, State::Missing];
+
+impl Setup {
+    /// Small enough to be checked at every build.
+    pub(crate) fn all() -> Vec<Self> {
+        let window = policy(Window::After(Duration::from_secs(3)));
+        let others = Budget { arrivals: 1, ends: 1, helps: 1, ..QUIET };
+        let engine = Budget { arrivals: 2, failures: 1, ..QUIET };
+        let clients = Budget { arrivals: 2, leaves: 1, ticks: 1, ..QUIET };
+        let ending = Budget { arrivals: 1, failures: 1, retires: 1, ..QUIET };
+        let none = policy(Window::After(Duration::ZERO));
+        let setup = |name, policy: &Policy, budget, begin| Self {
+            name,
+            policy: policy.clone(),
+            budget,
+            begin,
+        };
+        vec![
+            setup("others interfere", &window, others, EITHER),
+            setup("a used target ends", &window, Budget { arrivals: 2, ends: 1, ..QUIET }, STOPPED),
+            setup("the engine fails", &window, engine, STOPPED),
+            setup("clients come and go", &window, clients, STOPPED),
+            setup("no idle window", &none, Budget { arrivals: 2, ..QUIET }, RUNNING),
+            setup(
+                "no idle window, failing",
+                &none,
+                Budget { arrivals: 1, failures: 2, ..QUIET },
+                RUNNING,
+            ),
+            setup("never idle", &policy(Window::Never), others, EITHER),
+            setup("the daemon ends", &window, ending, EITHER),
+        ]
+    }
+}
+
+impl Model for Setup {
+    type State = World;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<World> {
+        self.begin
+            .iter()
+            .map(|state| World::new(self.policy.clone(), self.budget, 2, *state))
+            .collect()
+    }
+
+    fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        // What comes after a broken rule says nothing new; the core's own opinion is none.
+        if world.broken.iter().all(|rule| *rule == Rule::Inner) {
+            world.possible(steps);
+        }
+    }
+
+    fn next_state(&self, world: &World, step: Step) -> Option<World> {
+        let mut next = world.clone();
+        next.take(step);
+        next.judge();
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        rule::properties().into_iter().chain(coverage::properties()).collect()
+    }
+}
+
+fn policy(idle: Window) -> Policy {
+    Policy { idle, start_timeout: START_TIMEOUT }
+}

@@ -1,0 +1,377 @@
+//! What may happen next, and what it does.
+
+use std::time::Duration;
+
+use super::activation::{Admission, Cause, Client, Event, Phase, Refused};
+use super::rule::Rule;
+use super::world::{Guest, Kind, Look, Operation, Readiness, Stage, State, World};
+
+/// One thing that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Step {
+    Arrive(usize),
+    /// The client is gone, which the core is told later.
+    Leave(usize),
+    TellLeave(usize),
+    Release(usize),
+    /// The engine carries out the operation in flight, and the driver looks what came of it.
+    Act(Outcome),
+    AnswerOperation,
+    /// The engine carries out a start that was given up.
+    StrayStart,
+    /// The target is ready from now on, if it was not before.
+    ProbeSeesReady,
+    ProbeGivesUp,
+    AnswerProbe(usize),
+    Look,
+    AnswerLook,
+    Exit,
+    Remove,
+    PausedByOthers,
+    /// It ends and is started again before anybody looks.
+    RestartedByOthers,
+    HelpedByOthers,
+    /// Time passes until something is owed.
+    PassTime,
+    /// A deadline that is owed is handled.
+    Deadline,
+    /// A little time passes, and the driver wakes for nothing.
+    Tick,
+    Retire,
+}
+
+/// What becomes of an engine operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Outcome {
+    Works,
+    /// The engine says no.
+    Refused,
+    /// Nobody learns that it worked.
+    WorksUnheard,
+    /// The engine carries it out when nobody waits for it any more.
+    WorksLater,
+    /// The engine could not be asked.
+    Unasked,
+}
+
+impl World {
+    pub(crate) fn possible(&self, steps: &mut Vec<Step>) {
+        self.of_clients(steps);
+        self.of_driver(steps);
+        self.of_target(steps);
+        self.of_time(steps);
+    }
+
+    fn of_clients(&self, steps: &mut Vec<Step>) {
+        // It makes no difference which of two comes.
+        let away = self.clients.iter().position(|client| matches!(client, Guest::Away));
+        if self.left.arrivals > 0 && !self.retired {
+            steps.extend(away.map(Step::Arrive));
+        }
+        for (who, client) in self.clients.iter().enumerate() {
+            match client {
+                Guest::Waits { .. } if self.left.leaves > 0 => steps.push(Step::Leave(who)),
+                Guest::Away | Guest::Waits { .. } => {}
+                Guest::Leaves { .. } => steps.push(Step::TellLeave(who)),
+                Guest::Holds { .. } => steps.push(Step::Release(who)),
+            }
+        }
+    }
+
+    fn of_driver(&self, steps: &mut Vec<Step>) {
+        match self.operation {
+            None => {}
+            Some(Operation { stage: Stage::Asked, kind, .. }) => {
+                steps.push(Step::Act(Outcome::Works));
+                if self.left.failures > 0 {
+                    steps.push(Step::Act(Outcome::Refused));
+                    steps.push(Step::Act(Outcome::Unasked));
+                    // A stop that was sent is settled by the driver before it answers.
+                    if kind == Kind::Start {
+                        steps.push(Step::Act(Outcome::WorksUnheard));
+                        steps.push(Step::Act(Outcome::WorksLater));
+                    }
+                }
+            }
+            Some(Operation { stage: Stage::Seen(_) | Stage::Lost(_), .. }) => {
+                steps.push(Step::AnswerOperation);
+            }
+        }
+        if self.probe.is_some() {
+            if self.target.state == State::Running {
+                steps.push(Step::ProbeSeesReady);
+            }
+            if self.left.failures > 0 {
+                steps.push(Step::ProbeGivesUp);
+            }
+        }
+        steps.extend((0..self.answers.len()).map(Step::AnswerProbe));
+        match self.look {
+            // The driver begins no look during an operation, but a client may have asked for one
+            // since the driver last made sure; it is not carried out yet then.
+            None => {
+                let stage = self.operation.map(|operation| operation.stage);
+                if self.hint && matches!(stage, None | Some(Stage::Asked)) {
+                    steps.push(Step::Look);
+                }
+            }
+            Some(_) => steps.push(Step::AnswerLook),
+        }
+        let runs = match self.core.phase() {
+            Phase::Probing { .. } | Phase::Awake { .. } | Phase::Found { .. } => true,
+            Phase::Unknown
+            | Phase::Asleep(_)
+            | Phase::Starting { .. }
+            | Phase::Stopping
+            | Phase::Failed(_) => false,
+        };
+        // Asked again as long as the target runs.
+        if self.left.retires > 0 || (self.retired && runs) {
+            steps.push(Step::Retire);
+        }
+    }
+
+    fn of_target(&self, steps: &mut Vec<Step>) {
+        let running = self.target.state == State::Running;
+        if self.left.ends > 0 {
+            if running {
+                steps.push(Step::Exit);
+                steps.push(Step::PausedByOthers);
+                steps.push(Step::RestartedByOthers);
+            }
+            if self.target.state != State::Missing {
+                steps.push(Step::Remove);
+            }
+        }
+        if self.left.helps > 0 && !running {
+            steps.push(Step::HelpedByOthers);
+        }
+        if self.stray_start && self.target.state == State::Stopped {
+            steps.push(Step::StrayStart);
+        }
+    }
+
+    fn of_time(&self, steps: &mut Vec<Step>) {
+        let deadline = self.core.deadline().map(|(at, _)| at);
+        if deadline.is_some_and(|at| at <= self.now) {
+            steps.push(Step::Deadline);
+            return;
+        }
+        if deadline.into_iter().chain(self.notes.retry).any(|at| at > self.now) {
+            steps.push(Step::PassTime);
+        }
+        if self.left.ticks > 0 && deadline.is_none_or(|at| at > self.now + TICK) {
+            steps.push(Step::Tick);
+        }
+    }
+
+    pub(crate) fn take(&mut self, step: Step) {
+        self.refused = None;
+        match step {
+            Step::Arrive(who) => self.arrive(who),
+            Step::Leave(who) => {
+                if let Guest::Waits { id, due, .. } = self.clients[who] {
+                    self.left.leaves -= 1;
+                    self.clients[who] = Guest::Leaves { id, due };
+                }
+            }
+            Step::TellLeave(who) => {
+                if let Guest::Leaves { id, .. } = self.clients[who] {
+                    self.clients[who] = Guest::Away;
+                    self.tell(Event::Leave(id), None);
+                }
+            }
+            Step::Release(who) => {
+                self.clients[who] = Guest::Away;
+                self.notes.used = Some(self.now);
+                self.tell(Event::Release, None);
+            }
+            Step::Act(outcome) => self.act(outcome),
+            Step::AnswerOperation => self.answer_operation(),
+            Step::StrayStart => {
+                self.stray_start = false;
+                self.run_target();
+            }
+            Step::ProbeSeesReady => self.probe_ends(Some(self.target.life)),
+            Step::ProbeGivesUp => {
+                self.left.failures -= 1;
+                self.probe_ends(None);
+            }
+            Step::AnswerProbe(index) => {
+                let answer = self.answers.remove(index);
+                let event = match answer.ready {
+                    Some(_) => Event::Ready(answer.run),
+                    None => Event::NotReady(answer.run, Cause::Unreachable),
+                };
+                self.tell(event, answer.ready);
+            }
+            Step::Look => {
+                self.hint = false;
+                self.look = Some(Look { run: self.core.run(), sight: self.sight() });
+            }
+            Step::AnswerLook => self.answer_look(),
+            Step::Exit => self.end(State::Stopped),
+            Step::Remove => self.end(State::Missing),
+            Step::PausedByOthers => self.end(State::Paused),
+            Step::RestartedByOthers => {
+                self.end(State::Stopped);
+                self.run_target();
+            }
+            Step::HelpedByOthers => {
+                self.left.helps -= 1;
+                if self.target.state == State::Missing {
+                    self.target.state = State::Stopped;
+                    self.target.life += 1;
+                    self.hint = true;
+                } else {
+                    self.run_target();
+                }
+            }
+            Step::PassTime => {
+                let deadline = self.core.deadline().map(|(at, _)| at);
+                let owed = deadline.into_iter().chain(self.notes.retry);
+                if let Some(at) = owed.filter(|at| *at > self.now).min() {
+                    self.now = at;
+                }
+            }
+            Step::Deadline => {
+                self.tell(Event::Deadline, None);
+                let owed = self.core.deadline().is_some_and(|(at, _)| at <= self.now);
+                self.demand(!owed, Rule::Deadline);
+                let in_time = self.dues().all(|due| due > self.now);
+                self.demand(in_time, Rule::InTime);
+            }
+            Step::Tick => {
+                self.left.ticks -= 1;
+                self.now = self.now + TICK;
+                let before = self.core.clone();
+                self.tell(Event::Deadline, None);
+                self.demand(self.core == before, Rule::Deadline);
+            }
+            Step::Retire => {
+                self.left.retires = 0;
+                self.retired = true;
+                self.tell(Event::Retire, None);
+            }
+        }
+    }
+
+    fn arrive(&mut self, who: usize) {
+        self.left.arrivals -= 1;
+        let id = Client(self.next_client);
+        self.next_client += 1;
+        let into_stop = self.core.phase() == Phase::Stopping;
+        let mut out = Vec::new();
+        self.clients[who] = match self.core.acquire(self.now, id, &mut out) {
+            Admission::Granted => {
+                self.demand(self.notes.proven, Rule::Proven);
+                Guest::Holds { into_stop }
+            }
+            Admission::Waiting => {
+                Guest::Waits { id, due: self.now + self.policy.start_timeout, into_stop }
+            }
+            Admission::Refused(refused) => {
+                let left = self.notes.retry.filter(|at| *at > self.now);
+                let left = left.map(|at| Refused::BackOff(at.since(self.now)));
+                self.demand(Some(refused) == left, Rule::Reason);
+                self.refused = Some(refused);
+                Guest::Away
+            }
+        };
+        self.settle(out, None);
+    }
+
+    fn act(&mut self, outcome: Outcome) {
+        let Some(Operation { kind, run, .. }) = self.operation else { return };
+        if outcome != Outcome::Works {
+            self.left.failures -= 1;
+        }
+        let works = matches!(outcome, Outcome::Works | Outcome::WorksUnheard);
+        match kind {
+            Kind::Start if works => self.run_target(),
+            Kind::Start => self.stray_start |= outcome == Outcome::WorksLater,
+            // A target that is frozen is left so by a stop: it rests.
+            Kind::Stop if works && self.target.state == State::Running => {
+                self.demand(self.held() == 0 || self.retired, Rule::Unused);
+                self.target.state = State::Stopped;
+                self.rested();
+            }
+            Kind::Stop => {}
+        }
+        let stage = match outcome {
+            Outcome::Works | Outcome::Refused => Stage::Seen(self.sight()),
+            Outcome::WorksUnheard | Outcome::WorksLater | Outcome::Unasked => {
+                Stage::Lost(Cause::EngineAway)
+            }
+        };
+        self.operation = Some(Operation { kind, run, stage });
+    }
+
+    fn answer_operation(&mut self) {
+        let Some(Operation { kind, run, stage }) = self.operation.take() else { return };
+        let end = match stage {
+            Stage::Seen(sight) => {
+                self.known = sight.known(self.known);
+                self.notes.believed = sight.life;
+                Ok(sight.plain())
+            }
+            Stage::Lost(cause) => {
+                // The event stream is taken up again, and then everything is looked at.
+                self.hint = true;
+                Err(cause)
+            }
+            Stage::Asked => return,
+        };
+        self.notes.proven = false;
+        let waits = self.waits();
+        match kind {
+            Kind::Start => self.tell(Event::StartEnded(run, end), None),
+            Kind::Stop => {
+                self.tell(Event::StopEnded(run, end), None);
+                let starts = self.operation.is_some_and(|next| next.kind == Kind::Start);
+                let rests = matches!(end, Ok(seen) if seen != super::activation::Seen::Running);
+                self.demand(!(waits && rests) || starts, Rule::LostWake);
+            }
+        }
+    }
+
+    fn answer_look(&mut self) {
+        let Some(Look { run, sight }) = self.look.take() else { return };
+        let seen = sight.beside(self.known);
+        if run == self.core.run() {
+            self.known = sight.known(self.known);
+            self.note_look(sight, seen);
+        }
+        self.tell(Event::Observed(run, seen), None);
+    }
+
+    fn probe_ends(&mut self, ready: Option<u16>) {
+        if let Some(run) = self.probe.take() {
+            self.answers.push(Readiness { run, ready });
+        }
+    }
+
+    /// The target is started or thawed; nothing happens to one that runs or does not exist.
+    fn run_target(&mut self) {
+        match self.target.state {
+            State::Running | State::Missing => return,
+            State::Paused => {}
+            State::Stopped => self.target.life += 1,
+        }
+        self.target.state = State::Running;
+        self.hint = true;
+    }
+
+    fn end(&mut self, state: State) {
+        self.left.ends -= 1;
+        self.target.state = state;
+        self.rested();
+    }
+
+    fn rested(&mut self) {
+        self.notes.ended = true;
+        self.hint = true;
+    }
+}
+
+const TICK: Duration = Duration::from_secs(2);

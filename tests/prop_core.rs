@@ -1,0 +1,242 @@
+//! Long random histories of the core under random policies, judged after every step by the
+//! observer of `tests/model/`; and parsers, which meet whatever an operator or an environment says.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+#[path = "model/mod.rs"]
+mod model;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::Path;
+use std::time::Duration;
+
+use ondemand_container::activation::{self, Phase, Policy, Window};
+use ondemand_container::config::duration::{
+    parse_duration, parse_keepalive, parse_positive, parse_window,
+};
+use ondemand_container::config::{ListenAddress, Ready, host_port};
+use ondemand_container::engine::{ContainerName, Endpoint, select};
+use proptest::prelude::*;
+
+use self::model::{Budget, State, Step, World};
+
+/// Enough for many lives of the target in one history.
+const PLENTY: Budget =
+    Budget { arrivals: 60, leaves: 30, ends: 20, helps: 20, failures: 20, ticks: 60, retires: 0 };
+
+fn policies() -> impl Strategy<Value = Policy> {
+    let seconds = |range: std::ops::Range<u64>| range.prop_map(Duration::from_secs);
+    let idle = prop_oneof![
+        1 => Just(Window::After(Duration::ZERO)),
+        1 => Just(Window::Never),
+        4 => seconds(1..40).prop_map(Window::After),
+    ];
+    (idle, seconds(1..30)).prop_map(|(idle, start_timeout)| Policy { idle, start_timeout })
+}
+
+fn states() -> impl Strategy<Value = State> {
+    prop::sample::select(vec![State::Running, State::Paused, State::Stopped, State::Missing])
+}
+
+/// A world after a history in which each choice has picked one of the steps that were possible.
+fn after(mut world: World, choices: &[u16]) -> Result<World, TestCaseError> {
+    for choice in choices {
+        let mut steps = Vec::new();
+        world.possible(&mut steps);
+        if steps.is_empty() {
+            break;
+        }
+        take(&mut world, steps[usize::from(*choice) % steps.len()])?;
+    }
+    Ok(world)
+}
+
+/// Lets happen what can until nothing of `wanted` can any more.
+fn drain(world: &mut World, wanted: impl Fn(&Step) -> bool) -> Result<(), TestCaseError> {
+    for _ in 0..2000 {
+        let mut steps = Vec::new();
+        world.possible(&mut steps);
+        let Some(step) = steps.into_iter().find(&wanted) else { return Ok(()) };
+        take(world, step)?;
+    }
+    Err(TestCaseError::fail(format!("it does not come to rest: {world:#?}")))
+}
+
+fn take(world: &mut World, step: Step) -> Result<(), TestCaseError> {
+    let before = world.clone();
+    world.take(step);
+    world.judge();
+    prop_assert!(world.broken.is_empty(), "{step:?} breaks {:?}, in {before:#?}", world.broken);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 128, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn no_long_history_breaks_an_invariant(
+        policy in policies(),
+        seats in 1..12_usize,
+        begin in states(),
+        retires in 0..2_u16,
+        choices in prop::collection::vec(any::<u16>(), 0..500),
+    ) {
+        let world = World::new(policy, Budget { retires, ..PLENTY }, seats, begin);
+        after(world, &choices)?;
+    }
+
+    /// Invariant 3, to its end: with an engine that never answers again.
+    #[test]
+    fn when_the_engine_hangs_whoever_waits_is_refused_in_time(
+        policy in policies(),
+        seats in 1..12_usize,
+        begin in states(),
+        choices in prop::collection::vec(any::<u16>(), 0..300),
+    ) {
+        let mut world = after(World::new(policy, PLENTY, seats, begin), &choices)?;
+        drain(&mut world, |step| matches!(step, Step::Deadline | Step::PassTime))?;
+        prop_assert_eq!(world.core.waiting(), 0);
+    }
+
+    /// Invariant 6, to its end: with nobody there any more and an engine that works.
+    #[test]
+    fn left_alone_the_target_comes_to_rest_unless_it_never_may(
+        policy in policies(),
+        seats in 1..12_usize,
+        begin in states(),
+        choices in prop::collection::vec(any::<u16>(), 0..300),
+    ) {
+        let mut world = after(World::new(policy, PLENTY, seats, begin), &choices)?;
+        drain(&mut world, |step| match step {
+            Step::Act(outcome) => *outcome == model::Outcome::Works,
+            Step::TellLeave(_) | Step::Release(_) | Step::AnswerOperation | Step::AnswerProbe(_)
+            | Step::Look | Step::AnswerLook | Step::StrayStart | Step::Deadline
+            | Step::PassTime => true,
+            Step::Arrive(_) | Step::Leave(_) | Step::ProbeSeesReady | Step::ProbeGivesUp
+            | Step::Exit | Step::Remove | Step::PausedByOthers | Step::RestartedByOthers
+            | Step::HelpedByOthers | Step::Tick | Step::Retire => false,
+        })?;
+        prop_assert_eq!((world.core.leases(), world.core.waiting()), (0, 0));
+        if world.policy.idle == Window::Never {
+            let knows = matches!(world.core.phase(), Phase::Awake { .. } | Phase::Found { .. });
+            prop_assert_eq!(knows, world.target.state == State::Running);
+        } else {
+            prop_assert_ne!(world.target.state, State::Running);
+        }
+    }
+}
+
+/// Text that looks like an address, a duration or a name, and text that looks like nothing.
+fn texts() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "[0-9a-z:./\\[\\] -]{0,24}",
+        "(unix|tcp|http|ssh|localhost)?:?/{0,3}[a-z0-9.:\\[\\]]{0,12}(:[0-9]{1,6})?/?",
+        "[0-9]{0,20}(ms|s|m|h|d| ){0,3}",
+        "http:[ -~]{0,20}",
+    ]
+}
+
+/// Parses again what was understood and written in the parser's own words.
+fn round_trip<T, E>(parse: impl Fn(&str) -> Result<T, E>, text: &str, written: &str, value: &T)
+where
+    T: PartialEq + Debug,
+    E: Debug,
+{
+    assert_eq!(&parse(written).unwrap(), value, "{text:?} was written as {written:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 2000, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn durations_that_are_understood_are_understood_again_as_they_are_written(text in texts()) {
+        if let Ok(duration) = parse_duration(&text) {
+            let written = humantime::format_duration(duration).to_string();
+            round_trip(parse_duration, &text, &written, &duration);
+            prop_assert_eq!(parse_positive(&text).is_ok(), !duration.is_zero());
+            prop_assert_eq!(parse_window(&text), Ok(Window::After(duration)));
+        }
+        if let Ok(keepalive) = parse_keepalive(&text) {
+            prop_assert!((1..=32767).contains(&keepalive.as_secs()));
+        }
+        drop(parse_window(&text));
+    }
+
+    #[test]
+    fn addresses_to_listen_at_are_understood_again_and_never_have_port_0(text in texts()) {
+        if let Ok(address) = ListenAddress::parse(&text) {
+            let written = match &address {
+                ListenAddress::Everywhere(port) => port.to_string(),
+                ListenAddress::Tcp(address) => address.to_string(),
+                ListenAddress::Unix(path) => format!("unix:{}", path.display()),
+            };
+            prop_assert!(!matches!(&address, ListenAddress::Everywhere(0)));
+            prop_assert!(!matches!(&address, ListenAddress::Tcp(at) if at.port() == 0));
+            round_trip(ListenAddress::parse, &text, &written, &address);
+        }
+    }
+
+    #[test]
+    fn a_readiness_path_can_end_no_request_line(text in texts()) {
+        if let Ok(Ready::Http(path)) = Ready::parse(&text) {
+            prop_assert!(path.starts_with('/') && !path.contains([' ', '\r', '\n']));
+            prop_assert_eq!(Ready::parse(&format!("http:{path}")), Ok(Ready::Http(path)));
+        }
+    }
+
+    #[test]
+    fn a_container_name_needs_no_escape_in_a_url(text in texts()) {
+        if let Ok(name) = ContainerName::new(&text) {
+            prop_assert_eq!(name.as_str(), &text);
+            prop_assert!(!text.contains(['/', '?', '#', '%', ' ', '\n']) && !text.starts_with('.'));
+        }
+    }
+
+    #[test]
+    fn names_of_the_engines_grammar_are_taken(name in "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,40}") {
+        prop_assert!(ContainerName::new(&name).is_ok());
+    }
+
+    #[test]
+    fn hosts_and_ports_are_understood_again(text in texts()) {
+        if let Ok((host, port)) = host_port(&text) {
+            prop_assert!(port != 0);
+            let written =
+                if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+            prop_assert_eq!(host_port(&written), Ok((host, port)), "{:?}", text);
+        }
+    }
+
+    #[test]
+    fn every_socket_address_is_a_host_and_port(address in any::<std::net::SocketAddr>()) {
+        let text = address.to_string();
+        prop_assert_eq!(host_port(&text).is_ok(), address.port() != 0, "{}", text);
+    }
+
+    #[test]
+    fn an_endpoint_that_is_chosen_is_chosen_again_by_its_name(
+        wish in prop_oneof![texts(), "auto|docker|podman"],
+        variables in prop::collection::btree_map(
+            "DOCKER_HOST|CONTAINER_HOST|XDG_RUNTIME_DIR", texts(), 0..3,
+        ),
+        exists in any::<bool>(),
+    ) {
+        let choose = |wish: &str, variables: &BTreeMap<String, String>| {
+            select(wish, |name| variables.get(name).cloned(), |_: &Path| exists)
+        };
+        if let Ok((endpoint, _)) = choose(&wish, &variables) {
+            if let Endpoint::Unix(path) = &endpoint && !path.is_absolute() {
+                // A runtime directory is taken as the environment says it.
+                return Ok(());
+            }
+            let again = choose(&endpoint.to_string(), &BTreeMap::new());
+            prop_assert_eq!(again.map(|(endpoint, _)| endpoint), Ok(endpoint));
+        }
+    }
+}

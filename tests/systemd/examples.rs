@@ -1,0 +1,125 @@
+//! What deploy/ and examples/ show, done.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::live::client;
+use crate::live::clock::{poll, secs};
+use crate::live::engine::{Engine, Kind};
+use crate::live::scratch::{self, Dir};
+use crate::systemd::compose::Project;
+use crate::systemd::machine::{Machine, REPOSITORY, Root, socket};
+
+/// `deploy/compose`: created but not started by compose, served through its socket.
+#[test]
+fn a_compose_application_is_started_by_its_first_client() {
+    let engine = Engine::get(Kind::Docker);
+    let container = format!("odt-{}-{}", std::process::id(), scratch::number());
+    let project = Project::new("deploy/compose/compose.yaml", "notes", &container, &[], "");
+    project.run(&["up", "--no-start"]);
+    let root = Root::new();
+    root.install_etc("deploy/compose/etc", "notes", &container);
+    root.append(
+        &format!("etc/ondemand-container/{container}.env"),
+        "ONDEMAND_IDLE_TIMEOUT=300ms\n",
+    );
+    let machine = Machine::boot(&engine, &root);
+    // The project's own network: the machine routes there as a host does.
+    let network = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}";
+    let network = engine.cli(&["inspect", "-f", network, &container]);
+    machine.join(&network);
+    machine.enable(&socket(&container));
+    let state = || engine.cli(&["inspect", "-f", "{{.State.Status}}", &container]);
+    assert_eq!(state(), "created");
+    for boot in 1..=2 {
+        assert_eq!(client::get(machine.at(8080), "/").unwrap().boot(), boot);
+        assert!(poll(secs(20), || (state() == "exited").then_some(())).is_some());
+    }
+}
+
+/// `examples/compose-sidecar` with the image of the Dockerfile: the daemon alone publishes a port.
+#[test]
+fn the_daemon_as_a_container_wakes_its_neighbour() {
+    let engine = Engine::get(Kind::Docker);
+    let image = Image::build(&engine);
+    let container = format!("odt-{}-{}", std::process::id(), scratch::number());
+    let published = format!("{}:{}", scratch::address(), 30_000 + scratch::number());
+    let more = format!(
+        "  ondemand:\n    image: {}\n    container_name: {container}-daemon\n    labels:\n      ondemand-test: {container}\n    \
+         environment:\n      ONDEMAND_CONTAINER: {container}\n      ONDEMAND_IDLE_TIMEOUT: 300ms\n",
+        image.name
+    );
+    let project = Project::new(
+        "examples/compose-sidecar/compose.yaml",
+        "gitea",
+        &container,
+        &[("GITEA_PORT", &published)],
+        &more,
+    );
+    project.run(&["up", "--no-start"]);
+    project.run(&["start", "ondemand"]);
+    let state = || engine.cli(&["inspect", "-f", "{{.State.Status}}", &container]);
+    let address = published.parse().unwrap();
+    assert_eq!(state(), "created");
+    for boot in 1..=2 {
+        // What publishes the port accepts before the daemon has started.
+        let answer = poll(secs(20), || client::get(address, "/").ok()).expect("an answer");
+        assert_eq!((answer.status, answer.boot()), (200, boot));
+        assert!(poll(secs(20), || (state() == "exited").then_some(())).is_some());
+    }
+    project.run(&["stop", "ondemand"]);
+    let daemon = format!("{container}-daemon");
+    let status = engine.cli(&["inspect", "-f", "{{.State.ExitCode}}", &daemon]);
+    assert_eq!(status, "0", "the daemon ends by SIGTERM");
+}
+
+/// The image of the Dockerfile, from the static binary that is there.
+struct Image<'e> {
+    name: String,
+    engine: &'e Engine,
+}
+
+impl<'e> Image<'e> {
+    fn build(engine: &'e Engine) -> Self {
+        let name = format!("odt-{}-{}", std::process::id(), scratch::number());
+        // A tree as the repository's is after `make setup`, wherever cargo builds to.
+        let tree = Dir::new();
+        for file in ["Dockerfile", ".dockerignore"] {
+            fs::copy(Path::new(REPOSITORY).join(file), tree.join(file)).unwrap();
+        }
+        let (target, binary) = static_binary();
+        let inside = format!("target/{target}/release");
+        fs::create_dir_all(tree.join(&inside)).unwrap();
+        fs::copy(&binary, tree.join(&inside).join("ondemand-container")).unwrap();
+        let image = Image { name, engine };
+        let output = Command::new("docker")
+            .args(["-H", &engine.url(), "build", "-q", "-t", &image.name, "--build-arg"])
+            .arg(format!("BINARY={inside}/ondemand-container"))
+            .arg(tree.path())
+            .env("DOCKER_BUILDKIT", "0")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        image
+    }
+}
+
+impl Drop for Image<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.engine.try_cli(&["rmi", "-f", &self.name]) {
+            eprintln!("image {}: {error}", self.name);
+        }
+    }
+}
+
+/// What `make setup` has built, with the target it was built for.
+fn static_binary() -> (String, PathBuf) {
+    let version = Command::new("rustc").arg("-vV").output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let target = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned();
+    let built = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let binary = Path::new(REPOSITORY).join(built).join(&target).join("release/ondemand-container");
+    assert!(binary.exists(), "{} is missing: `make setup` builds it", binary.display());
+    (target, binary)
+}
