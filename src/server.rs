@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -74,23 +73,18 @@ impl Server {
     /// Accepts until `end` is there. Clients that come after that wait in the listen queue.
     pub async fn accept_until<T>(&mut self, end: impl Future<Output = T>) -> T {
         let stop = CancellationToken::new();
-        let mut accepting = JoinSet::new();
-        for listener in self.listeners.drain(..) {
-            accepting.spawn(listen::accept_all(
-                listener,
-                Arc::clone(&self.places),
-                Arc::clone(&self.connections),
-                stop.clone(),
-                self.clock,
-            ));
-        }
+        let accepting = tokio::spawn(listen::accept_all(
+            std::mem::take(&mut self.listeners),
+            Arc::clone(&self.places),
+            Arc::clone(&self.connections),
+            stop.clone(),
+            self.clock,
+        ));
         let end = end.await;
         stop.cancel();
-        while let Some(listener) = accepting.join_next().await {
-            match listener {
-                Ok(listener) => self.listeners.push(listener),
-                Err(error) => warn!(%error, "a listener was lost"),
-            }
+        match accepting.await {
+            Ok(listeners) => self.listeners = listeners,
+            Err(error) => warn!(%error, "the listeners were lost"),
         }
         end
     }
@@ -123,10 +117,7 @@ impl Acceptor for Connections {
         let cut = self.cut.clone();
         let span = debug_span!("connection", client = %stream.peer());
         let serve = async move {
-            tokio::select! {
-                () = proxy.serve(stream) => {}
-                () = cut.cancelled() => {}
-            }
+            proxy.serve(stream, cut.cancelled()).await;
             drop(permit);
         };
         self.tasks.spawn(serve.instrument(span));

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::config::OnExit;
 use crate::config::duration::{
     Window, parse_duration, parse_keepalive, parse_positive, parse_window,
 };
@@ -154,6 +155,12 @@ pub struct RunArgs {
           value_parser = parse_positive)]
     pub half_closed_timeout: Duration,
 
+    /// Threads that carry bytes. One serves small requests best; more help with several bulk
+    /// transfers at once
+    #[arg(long, env = "ONDEMAND_THREADS", value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
+
     /// How to write the log; auto is text, with the journal's priorities under systemd
     #[arg(long, env = "ONDEMAND_LOG_FORMAT", value_enum, default_value = "auto")]
     pub log_format: LogFormat,
@@ -161,15 +168,6 @@ pub struct RunArgs {
     /// Say more: -v decisions, -vv bytes. `RUST_LOG` outranks it
     #[arg(long, short = 'v', action = clap::ArgAction::Count, env = "ONDEMAND_VERBOSE")]
     pub verbose: u8,
-}
-
-/// What becomes of the container when the daemon ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OnExit {
-    /// It goes on as it is
-    Leave,
-    /// It is stopped
-    Stop,
 }
 
 /// How log lines are written.

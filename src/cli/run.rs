@@ -7,16 +7,17 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::runtime::Builder;
+use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Failure;
-use super::args::{OnExit, RunArgs};
+use super::args::RunArgs;
 use crate::activation::Phase;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::driver::{Driver, OnEnd, ServiceHandle, Target};
+use crate::driver::{Driver, ServiceHandle, Target};
 use crate::engine::{Api, EngineError, SelectError, select};
 use crate::listen::{self, Inherited, Listener};
 use crate::logging;
@@ -27,10 +28,6 @@ use crate::shutdown::Signals;
 
 /// Descriptors that are no connection's: log, engine, events, epoll, pipes, listeners.
 const OTHER_FDS: u64 = 96;
-
-/// How long the drained daemon waits for the engine to stop the target with `--on-exit stop`,
-/// beyond what the target may take itself.
-const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the start waits for the engine to say who it is.
 const FIRST_ANSWER: Duration = Duration::from_secs(1);
@@ -43,12 +40,23 @@ pub(super) fn run(args: &RunArgs, inherited: Inherited) -> Result<(), Failure> {
     let settings = Settings::new(args).map_err(Failure::config)?;
     logging::init(args.log_format, args.verbose).map_err(Failure::config)?;
     let fds = raise_fd_limit();
-    let runtime = Builder::new_current_thread()
+    let mut builder = match args.threads {
+        1 => Builder::new_current_thread(),
+        threads => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(threads.into());
+            builder
+        }
+    };
+    let runtime = builder
         .enable_all()
         .build()
         .context("the runtime cannot be built")
         .map_err(Failure::runtime)?;
-    runtime.block_on(serve(settings, inherited, fds))
+    let end = runtime.block_on(serve(settings, inherited, fds));
+    // A name that is being resolved is not waited for.
+    runtime.shutdown_background();
+    end
 }
 
 async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(), Failure> {
@@ -79,11 +87,7 @@ async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(),
     let driver = Driver::new(engine, target, settings.policy.clone(), clock);
     let service = driver.handle();
     let ended = CancellationToken::new();
-    let on_end = match settings.on_exit {
-        OnExit::Leave => OnEnd::Leave,
-        OnExit::Stop => OnEnd::Stop,
-    };
-    let driver = tokio::spawn(driver.run(ended.clone(), on_end));
+    let mut driver = tokio::spawn(driver.run(ended.clone(), settings.on_exit));
 
     let places = places(settings.max_connections, fds);
     let proxy = Proxy {
@@ -103,6 +107,7 @@ async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(),
                 signal = signals.next() => End::Signal(signal),
                 () = slept_unused(&service, &connected, settings.exit_idle_time) => End::Unused,
                 never = keep_status(&service, settings.container.as_str()) => match never {},
+                failed = &mut driver => End::Broken(failed),
             }
         };
         match server.accept_until(end).await {
@@ -110,6 +115,10 @@ async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(),
             // A client came in the very moment: nobody is left behind.
             End::Unused if connected() > 0 => continue,
             End::Unused => info!("asleep and unused, exiting until the next client"),
+            End::Broken(failed) => {
+                let failed = failed.map_or_else(|error| error.to_string(), |()| "it ended".into());
+                return Err(Failure::runtime(anyhow::anyhow!("the driver has failed: {failed}")));
+            }
         }
         break;
     }
@@ -118,13 +127,14 @@ async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(),
     let drain = async {
         server.drain(settings.drain_timeout).await;
         ended.cancel();
-        let patience = settings.stop_timeout.unwrap_or_default().saturating_add(STOP_PATIENCE);
-        if timeout(patience, driver).await.is_err() {
-            warn!("the engine did not stop the container in time, ending without it");
+        // As long as the container may take to stop; a second signal ends the wait.
+        if let Err(error) = driver.await {
+            warn!(%error, "the driver has failed");
         }
     };
     let end = tokio::select! {
         () = drain => Ok(()),
+        never = keep_status(&service, settings.container.as_str()) => match never {},
         signal = signals.next() => {
             warn!(signal, connections = connected(), "ending at once");
             Err(Failure::runtime(anyhow::anyhow!("ended at once by a second {signal}")))
@@ -159,6 +169,8 @@ fn places(wished: Option<u32>, fds: u64) -> usize {
 enum End {
     Signal(&'static str),
     Unused,
+    /// The driver is gone, which it never should be.
+    Broken(Result<(), JoinError>),
 }
 
 /// The engine, asked once: a wrong permission is told at once, an engine that is away is waited
@@ -227,7 +239,7 @@ async fn slept_unused(
     let mut changes = service.changes();
     loop {
         changes.mark_unchanged();
-        let asleep = matches!(service.status().phase, Phase::Asleep(_));
+        let asleep = matches!(service.status().phase, Phase::Asleep(_) | Phase::Failed(_));
         let unused = asleep && connected() == 0;
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },

@@ -10,12 +10,13 @@ mod ready;
 use std::fmt;
 use std::time::Duration;
 
+use clap::ValueEnum;
 pub use listen::ListenAddress;
 pub use ready::Ready;
 use thiserror::Error;
 
 use crate::activation::Policy;
-use crate::cli::args::{OnExit, RunArgs};
+use crate::cli::args::RunArgs;
 use crate::engine::{ContainerName, check_word};
 
 /// One service, checked.
@@ -49,6 +50,15 @@ pub struct Settings {
     pub on_exit: OnExit,
     /// How connections are watched.
     pub connection: ConnectionLimits,
+}
+
+/// What becomes of the container when the daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnExit {
+    /// It goes on as it is
+    Leave,
+    /// It is stopped
+    Stop,
 }
 
 /// How long a connection may be silent.

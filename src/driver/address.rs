@@ -219,12 +219,13 @@ async fn resolve(host: &str, ports: &[u16], via: Via) -> Result<Vec<Upstream>, S
 
 /// Leaves out the daemon's own listening addresses: connecting there would be a loop.
 fn not_ourselves(target: &Target, upstreams: Vec<Upstream>) -> Result<Vec<Upstream>, String> {
+    let interfaces = own_networks();
+    let here = |ip: IpAddr| ip.is_loopback() || interfaces.iter().any(|(own, _)| *own == ip);
     let ours = |upstream: &Upstream| {
         target.own_addresses.iter().any(|own| {
             let Address::Tcp(address) = &upstream.address else { return false };
             own.port() == address.port()
-                && (own.ip() == address.ip()
-                    || (own.ip().is_unspecified() && address.ip().is_loopback()))
+                && (own.ip() == address.ip() || (own.ip().is_unspecified() && here(address.ip())))
         })
     };
     let (own, others): (Vec<_>, Vec<_>) = upstreams.into_iter().partition(ours);

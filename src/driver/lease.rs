@@ -5,7 +5,9 @@
 //! an awake service is admitted without a task switch, an engine call or an allocation.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
@@ -42,9 +44,7 @@ pub struct Status {
 #[derive(Debug)]
 pub struct Lease {
     shared: Arc<Shared>,
-    run: Run,
-    upstream: Option<Upstream>,
-    spare: Option<Stream>,
+    granted: Granted,
 }
 
 impl ServiceHandle {
@@ -70,6 +70,7 @@ impl ServiceHandle {
                 look: Notify::new(),
                 suspicion: Notify::new(),
                 looked: Notify::new(),
+                connect_limit: ConnectLimit(AtomicU32::new(25)),
                 connects: Semaphore::new(CONNECTS_AT_ONCE),
                 changes: watch::Sender::new(()),
             }),
@@ -93,10 +94,10 @@ impl ServiceHandle {
             let State { core, out, .. } = &mut *state;
             match core.acquire(now, client, out) {
                 Admission::Granted => {
-                    let lease = self.lease(&state, None);
+                    let granted = state.granted(None);
                     drop(state);
                     self.shared.changed();
-                    return Ok(lease);
+                    return Ok(self.lease(granted));
                 }
                 Admission::Refused(refused) => return Err(refused),
                 Admission::Waiting => {
@@ -111,7 +112,7 @@ impl ServiceHandle {
         let answer = (&mut wait.answer).await;
         wait.over = true;
         match answer {
-            Ok(Ok(spare)) => Ok(self.lease(&self.shared.lock(), spare)),
+            Ok(Ok(granted)) => Ok(self.lease(granted)),
             Ok(Err(refused)) => Err(refused),
             Err(_) => Err(Refused::ShuttingDown),
         }
@@ -132,31 +133,26 @@ impl ServiceHandle {
         self.shared.changes.subscribe()
     }
 
-    fn lease(&self, state: &State, spare: Option<Stream>) -> Lease {
-        Lease {
-            shared: Arc::clone(&self.shared),
-            run: state.core.run(),
-            upstream: state.upstream.clone(),
-            spare,
-        }
+    fn lease(&self, granted: Granted) -> Lease {
+        Lease { shared: Arc::clone(&self.shared), granted }
     }
 }
 
 impl Lease {
     /// Where the target is, in this run.
     pub fn upstream(&self) -> Option<&Upstream> {
-        self.upstream.as_ref()
+        self.granted.upstream.as_ref()
     }
 
     /// The connection that proved the target ready, for the first client of a run.
     pub fn take_spare(&mut self) -> Option<Stream> {
-        self.spare.take()
+        self.granted.spare.take()
     }
 
     /// Whether the run it was granted for goes on, as far as is known.
     pub fn is_current(&self) -> bool {
         let state = self.shared.lock();
-        state.core.run() == self.run && matches!(state.core.phase(), Phase::Awake { .. })
+        state.core.run() == self.granted.run && matches!(state.core.phase(), Phase::Awake { .. })
     }
 
     /// After a connect has failed: waits for a look at the target that begins now, and tells
@@ -177,6 +173,16 @@ impl Lease {
             }
             looked.await;
         }
+    }
+
+    /// How long a connect may take before it is sent again; it may be raised for all.
+    pub fn connect_limit(&self) -> Duration {
+        self.shared.connect_limit.get()
+    }
+
+    /// Says that connects take longer than that: the target is far rather than its backlog full.
+    pub fn raise_connect_limit(&self, from: Duration) {
+        self.shared.connect_limit.set(self.shared.connect_limit.get().max(from * 2));
     }
 
     /// The places for connects that are on the way.
@@ -207,15 +213,25 @@ impl Drop for Wait<'_> {
         let left = self.shared.lock().claims.remove(&self.client).is_some();
         if left {
             self.shared.feed(Event::Leave(self.client));
-        } else if let Ok(Ok(_spare)) = self.answer.try_recv() {
+        } else if let Ok(Ok(_granted)) = self.answer.try_recv() {
             // Granted, but nobody was there any more to take it.
             self.shared.feed(Event::Release);
         }
     }
 }
 
-/// Granted, perhaps with the connection that proved the target ready; or refused.
-type Answer = Result<Option<Stream>, Refused>;
+/// Granted or refused.
+type Answer = Result<Granted, Refused>;
+
+/// What was granted, as things stood at that moment: when the client gets to see it, the run may
+/// be over.
+#[derive(Debug)]
+struct Granted {
+    run: Run,
+    upstream: Option<Upstream>,
+    /// The connection that proved the target ready, for the first client.
+    spare: Option<Stream>,
+}
 
 /// What the handle, the leases and the driver share.
 #[derive(Debug)]
@@ -230,6 +246,7 @@ pub(super) struct Shared {
     pub(super) suspicion: Notify,
     /// A look has ended.
     pub(super) looked: Notify,
+    pub(super) connect_limit: ConnectLimit,
     connects: Semaphore,
     changes: watch::Sender<()>,
 }
@@ -252,6 +269,39 @@ pub(super) struct State {
     pub(super) closed: bool,
     /// When the last look began that saw the present run go on.
     pub(super) vouched: Option<Moment>,
+}
+
+impl State {
+    fn granted(&self, spare: Option<Stream>) -> Granted {
+        Granted { run: self.core.run(), upstream: self.upstream.clone(), spare }
+    }
+}
+
+/// How long a connect to the target may take before it is sent again.
+///
+/// Sooner than the kernel's own second, as a SYN that a full backlog has dropped is not answered
+/// at all: with 25 ms a thousand clients of a server with a backlog of 9 are connected within a
+/// second. A target that is far takes longer, which the probe has measured.
+#[derive(Debug)]
+pub(super) struct ConnectLimit(AtomicU32);
+
+impl ConnectLimit {
+    const LEAST: Duration = Duration::from_millis(25);
+    const MOST: Duration = Duration::from_secs(3);
+
+    fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed).into())
+    }
+
+    fn set(&self, limit: Duration) {
+        let limit = limit.clamp(Self::LEAST, Self::MOST).as_millis();
+        self.0.store(u32::try_from(limit).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// For a run whose probe took so long to connect.
+    pub(super) fn reset(&self, took: Duration) {
+        self.set(took * 4);
+    }
 }
 
 impl Shared {
@@ -296,8 +346,9 @@ impl Shared {
             match action {
                 Action::Grant(client) => {
                     let spare = state.spare.take();
+                    let granted = state.granted(spare);
                     let claim = state.claims.remove(&client);
-                    let taken = claim.is_some_and(|claim| claim.send(Ok(spare)).is_ok());
+                    let taken = claim.is_some_and(|claim| claim.send(Ok(granted)).is_ok());
                     if !taken {
                         let State { core, out, .. } = state;
                         core.handle(self.clock.now(), Event::Release, out);

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use address::{Upstream, Via, of as addresses_of};
 pub use lease::{Lease, ServiceHandle, Status};
-pub use task::{Driver, OnEnd};
+pub use task::Driver;
 
 use crate::config::{Ready, Settings};
 use crate::engine::ContainerName;

@@ -51,6 +51,8 @@ pub(super) struct Readied {
     pub(super) upstream: Upstream,
     /// The connection that proved it.
     pub(super) spare: Option<Stream>,
+    /// How long it took to connect; zero if nobody has.
+    pub(super) took: Duration,
 }
 
 /// What stands in the way of readiness at the moment; shown when the time is up.
@@ -77,6 +79,9 @@ pub(super) struct Probe<E> {
     pub(super) observed: Option<Arc<Observed>>,
     /// A verdict that ended then is of an earlier run.
     pub(super) stale_verdict: Option<String>,
+    /// The target was found running, and healthy by the engine's last word: believed if we may not
+    /// ask for ourselves.
+    pub(super) found_healthy: bool,
     /// What the driver's looks see.
     pub(super) seen: watch::Receiver<Option<Arc<Observed>>>,
     pub(super) progress: Progress,
@@ -104,7 +109,9 @@ impl<E: Engine> Probe<E> {
         let observed = if let Some(observed) = self.observed.take() {
             observed
         } else {
+            // Found running: a verdict of this life is there already, though an old one.
             let observed = self.look().await;
+            self.found_healthy = observed.health.healthy;
             self.stale_verdict.clone_from(&observed.health.last);
             observed
         };
@@ -125,7 +132,13 @@ impl<E: Engine> Probe<E> {
         let mut ready = match &self.target.ready {
             Ready::Auto | Ready::Tcp => self.port(&observed, &candidates).await,
             Ready::Http(path) => self.http(&candidates, path).await,
-            Ready::Health | Ready::None => Readied { upstream: candidates[0].clone(), spare: None },
+            // One of several has to be chosen; one alone needs no asking.
+            Ready::Health | Ready::None if candidates.len() > 1 => {
+                self.port(&observed, &candidates).await
+            }
+            Ready::Health | Ready::None => {
+                Readied { upstream: candidates[0].clone(), spare: None, took: Duration::ZERO }
+            }
         };
         if let Some(check) = check {
             self.healthy(&check).await;
@@ -134,14 +147,15 @@ impl<E: Engine> Probe<E> {
                 ready = self.port(&observed, &candidates).await;
             }
         }
-        // After so long it may have died, and another container own its address.
-        if began.elapsed() > LOOK_EVERY {
+        // After so long it may have died, and another container own its address. The driver's own
+        // look ends this question then; what is only paused may go on.
+        while began.elapsed() > LOOK_EVERY {
             let now = self.look().await;
-            if now.state != State::Running || !now.same_life(&observed) {
-                // The driver's own look ends this question.
-                self.shared.look.notify_one();
-                std::future::pending::<()>().await;
+            if now.state == State::Running && now.same_life(&observed) {
+                break;
             }
+            self.shared.look.notify_one();
+            sleep(Duration::from_millis(50)).await;
         }
         Ok(ready)
     }
@@ -202,8 +216,9 @@ impl<E: Engine> Probe<E> {
                         // A busy machine lets the forwarder run late: it has shown how late.
                         longest = longest.max(10 * closed_after).min(FORWARDER_CLOSES_AT_LAST);
                     }
-                    Tried::Ready(stream) => {
-                        return Readied { upstream: upstream.clone(), spare: Some(stream) };
+                    Tried::Ready(stream, took) => {
+                        let upstream = upstream.clone();
+                        return Readied { upstream, spare: Some(stream), took };
                     }
                     Tried::NotYet(why) => self.progress.set(why),
                     Tried::TimedOut => {
@@ -230,6 +245,7 @@ impl<E: Engine> Probe<E> {
             Err(_) => Tried::TimedOut,
             Ok(Err(error)) => Tried::NotYet(format!("{}: {error}", upstream.address)),
             Ok(Ok(stream)) => {
+                let took = began.elapsed();
                 if upstream.via == Via::Published && !patience.is_zero() {
                     let connected = clock::instant();
                     let patience = patience + 2 * (connected - began);
@@ -237,7 +253,7 @@ impl<E: Engine> Probe<E> {
                         return Tried::Forwarder(connected.elapsed());
                     }
                 }
-                Tried::Ready(stream)
+                Tried::Ready(stream, took)
             }
         }
     }
@@ -254,7 +270,11 @@ impl<E: Engine> Probe<E> {
                     Ok(Err(error)) => format!("{host}: {error}"),
                     Ok(Ok(stream)) => match head_of(stream, &host, path, HTTP_LIMIT).await {
                         Ok((200..=399, _)) => {
-                            return Readied { upstream: upstream.clone(), spare: None };
+                            return Readied {
+                                upstream: upstream.clone(),
+                                spare: None,
+                                took: Duration::ZERO,
+                            };
                         }
                         Ok((status, _)) => format!("GET {path} answers {status}"),
                         Err(error) => format!("GET {path}: {error}"),
@@ -294,6 +314,7 @@ impl<E: Engine> Probe<E> {
                 Ok(Verdict::Unhealthy(output)) => {
                     self.progress.set(format!("its health check fails: {output}"));
                 }
+                Ok(Verdict::Forbidden(_)) if self.found_healthy => return,
                 Ok(Verdict::Forbidden(why)) => {
                     self.progress.set("the engine has not called it healthy");
                     if !self.forbidden_said.swap(true, Ordering::Relaxed) {
@@ -316,7 +337,8 @@ impl<E: Engine> Probe<E> {
 }
 
 enum Tried {
-    Ready(Stream),
+    /// It took so long to connect.
+    Ready(Stream, Duration),
     NotYet(String),
     /// It accepted, and closed after so long.
     Forwarder(Duration),

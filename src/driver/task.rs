@@ -1,5 +1,6 @@
 //! The loop: what the core asks is done, what comes back is told to the core.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -15,22 +16,14 @@ use super::readiness::{Probe, Progress, Readied};
 use super::report::{self, Failure};
 use super::{ServiceHandle, Target};
 use crate::activation::{
-    Action, Cause, Event, Moment, Pauses, Phase, Policy, Rest, Run, Seen, Window,
+    Action, Cause, Due, Event, Moment, Pauses, Phase, Policy, Rest, Run, Seen, Window,
 };
 use crate::clock::Clock;
+use crate::config::OnExit;
 use crate::engine::{Engine, EngineError, Observed, State};
 
 /// Looks that failing connects ask for begin no closer together than this, however many fail.
 const SUSPECTED_EVERY: Duration = Duration::from_millis(50);
-
-/// What becomes of the target when the driver ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnEnd {
-    /// It goes on as it is.
-    Leave,
-    /// It is stopped.
-    Stop,
-}
 
 /// The one task that owns a service.
 #[derive(Debug)]
@@ -102,7 +95,7 @@ impl<E: Engine> Driver<E> {
 
     /// Runs until `ended`; then refuses whoever waits or comes, and does what is asked with the
     /// target. Whoever wants connections to be drained does so before.
-    pub async fn run(mut self, ended: CancellationToken, on_end: OnEnd) {
+    pub async fn run(mut self, ended: CancellationToken, on_end: OnExit) {
         let engine = Arc::clone(&self.engine);
         let handle = self.handle.clone();
         let shared = handle.shared();
@@ -147,7 +140,8 @@ impl<E: Engine> Driver<E> {
             () = shared.work.notified() => {}
             Some(done) = self.tasks.join_next() => match done {
                 Ok(done) => self.done(done),
-                Err(error) if error.is_panic() => warn!(%error, "a task of the driver panicked"),
+                // Without its answer the service would stand still: whoever runs us has to know.
+                Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
                 Err(_) => {}
             },
             // An operation ends with a look of its own, so a hint waits for it.
@@ -160,30 +154,38 @@ impl<E: Engine> Driver<E> {
                 self.look(next.since(now));
             }
             () = due => {
+                let before = handle.status().phase;
+                shared.feed(Event::Deadline);
                 if let Some((_, due)) = deadline {
                     debug!(?due, "a deadline has come");
+                    self.note_stop(before, due);
                 }
-                shared.feed(Event::Deadline);
-                self.note_stop();
             }
             () = ended.cancelled(), if !ended.is_cancelled() => {}
         }
     }
 
     /// Refuses everybody; true once nothing is left to be done.
-    fn wind_down(&mut self, on_end: OnEnd) -> bool {
+    fn wind_down(&mut self, on_end: OnExit) -> bool {
         self.handle.shared().close();
         let mut state = self.handle.shared().lock();
         if state.core.operating() {
             // It cannot be called back; with the engine gone it would keep us for ever, so only
             // who wants the target stopped waits for it.
-            return on_end == OnEnd::Leave;
+            return on_end == OnExit::Leave;
         }
         // A stop that failed is not tried again: the daemon has said so, and ends.
-        if on_end == OnEnd::Leave || std::mem::replace(&mut self.retired, true) {
+        if on_end == OnExit::Leave || std::mem::replace(&mut self.retired, true) {
             return true;
         }
+        let before = state.core.phase();
         self.handle.shared().feed_locked(&mut state, Event::Retire);
+        if matches!(before, Phase::Unknown | Phase::Failed(Cause::EngineAway)) {
+            warn!(
+                container = %self.target.name,
+                "the engine has not said how the container stands: it is not stopped"
+            );
+        }
         !state.core.operating()
     }
 
@@ -237,6 +239,7 @@ impl<E: Engine> Driver<E> {
             shared: Arc::clone(self.handle.shared()),
             observed: fresh_start.then(|| self.observed.borrow().clone()).flatten(),
             stale_verdict: self.stale_verdict.take(),
+            found_healthy: false,
             seen: self.observed.subscribe(),
             progress: self.progress.clone(),
             forbidden_said: Arc::clone(&self.forbidden_said),
@@ -374,6 +377,7 @@ impl<E: Engine> Driver<E> {
                 let address = ready.upstream.address.clone();
                 state.upstream = Some(ready.upstream);
                 state.spare = ready.spare;
+                shared.connect_limit.reset(ready.took);
                 shared.feed_locked(&mut state, Event::Ready(run));
                 state.spare = None;
                 drop(state);
@@ -430,8 +434,9 @@ impl<E: Engine> Driver<E> {
     }
 
     /// Says that the idle window has ended.
-    fn note_stop(&mut self) {
-        if self.handle.status().phase == Phase::Stopping {
+    fn note_stop(&mut self, before: Phase, due: Due) {
+        let now = self.handle.status().phase;
+        if due == Due::Idle && before != Phase::Stopping && now == Phase::Stopping {
             self.started = None;
             info!(container = %self.target.name, idle = %self.window(), "going to sleep");
         }

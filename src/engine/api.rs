@@ -1,6 +1,6 @@
 //! Docker's API, as Docker and Podman speak it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bollard::query_parameters::{
@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::error::{translate, unanswered};
-use super::hello::{Flavour, Hello, hello};
+use super::hello::{Flavour, Hello, hello, host_of};
 use super::{
     ContainerName, Endpoint, Engine, EngineError, HealthCheck, Locality, Networking, Observed,
-    Sent, Verdict, healthcheck, inspect, watch,
+    Verdict, healthcheck, inspect, watch,
 };
 
 /// How long a call that only looks may take. An engine under load answers an inspect late, as it
@@ -46,12 +46,14 @@ pub(super) struct Client {
 pub struct Api {
     endpoint: Endpoint,
     client: Mutex<Option<Client>>,
+    /// Where it runs, once it has answered.
+    locality: OnceLock<Locality>,
 }
 
 impl Api {
     /// An engine at `endpoint`; nothing is sent yet.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, client: Mutex::new(None) }
+        Self { endpoint, client: Mutex::new(None), locality: OnceLock::new() }
     }
 
     /// Where it is reached.
@@ -72,15 +74,22 @@ impl Api {
 
     /// Gives a stopped container what stands for the addresses it will have: the first address of
     /// each of its networks, and its wished ports. For asking whether it could be reached.
-    pub async fn foresee_addresses(&self, observed: &mut Observed) {
+    ///
+    /// True if this machine gets an interface in one of its networks only with the start: Podman
+    /// takes a bridge away that nobody is on.
+    pub async fn foresee_addresses(&self, observed: &mut Observed) -> bool {
         for (port, addresses) in &observed.publishes {
             observed.published.entry(*port).or_insert_with(|| addresses.clone());
         }
-        let Networking::Own(addresses) = &mut observed.networking else { return };
-        let Ok(client) = self.client().await else { return };
+        let Networking::Own(addresses) = &mut observed.networking else { return false };
+        let Ok(client) = self.client().await else { return false };
+        let comes_with_the_start =
+            client.hello.flavour == Flavour::Podman && client.hello.locality == Locality::Local;
+        let mut with_the_start = false;
         for network in &observed.networks {
             let call = client.docker.inspect_network(network, None::<InspectNetworkOptions>);
             let Ok(answer) = self.look("network", call).await else { continue };
+            with_the_start |= comes_with_the_start && answer.driver.as_deref() == Some("bridge");
             let subnets = answer.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
             let first = subnets.into_iter().find_map(|config| {
                 config.subnet?.split_once('/').and_then(|(address, _)| address.parse().ok())
@@ -89,6 +98,7 @@ impl Api {
                 addresses.insert(network.clone(), first);
             }
         }
+        with_the_start
     }
 
     /// The next call connects anew: the engine may have been replaced by another version.
@@ -103,6 +113,7 @@ impl Api {
             return Ok(client);
         }
         let hello = hello(&self.endpoint).await?;
+        self.locality.get_or_init(|| hello.locality.clone());
         let version = hello.api.as_ref().unwrap_or(API_DEFAULT_VERSION);
         let docker = match &self.endpoint {
             Endpoint::Unix(path) => {
@@ -191,7 +202,8 @@ impl Engine for Api {
 
     async fn stop(&self, name: &ContainerName, grace: Duration) -> Result<(), EngineError> {
         let client = self.client().await?;
-        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+        // Rounded up: none at all would be a kill.
+        let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::new().t(seconds).build();
         let call = client.docker.stop_container(name.as_str(), Some(options));
         self.call("stop", grace.saturating_add(STOP_MARGIN), call).await
@@ -232,9 +244,14 @@ impl Engine for Api {
     }
 
     async fn locality(&self) -> Locality {
-        match self.client().await {
-            Ok(client) => client.hello.locality,
-            Err(_) => Locality::Local,
+        // It does not change while the daemon runs; an engine that is away does not move.
+        if let Some(known) = self.locality.get() {
+            return known.clone();
+        }
+        match (self.client().await, &self.endpoint) {
+            (Ok(client), _) => client.hello.locality,
+            (Err(_), Endpoint::Unix(_)) => Locality::Rootless,
+            (Err(_), Endpoint::Http(authority)) => Locality::Remote(host_of(authority)),
         }
     }
 
@@ -244,19 +261,5 @@ impl Engine for Api {
 
     fn describe(&self) -> String {
         self.endpoint.to_string()
-    }
-}
-
-impl Client {
-    /// Translates a call that was forbidden: 401 and 403 are what filtering sockets answer.
-    pub(super) fn forbidden(error: &EngineError) -> Option<String> {
-        match error {
-            EngineError::Refused { status: 401 | 403, message } => Some(message.clone()),
-            EngineError::Refused { .. }
-            | EngineError::Unavailable { sent: Sent::No | Sent::Maybe, .. }
-            | EngineError::Missing(_)
-            | EngineError::Conflict(_)
-            | EngineError::Garbled(_) => None,
-        }
     }
 }

@@ -57,6 +57,18 @@ impl EngineError {
         Self::Unavailable { reason: reason_of(error, endpoint), sent: Sent::No }
     }
 
+    /// The engine's words, if it forbids the call: 401 and 403 are what filtering sockets answer.
+    pub(super) fn forbidden(&self) -> Option<String> {
+        match self {
+            Self::Refused { status: 401 | 403, message } => Some(message.clone()),
+            Self::Refused { .. }
+            | Self::Unavailable { .. }
+            | Self::Missing(_)
+            | Self::Conflict(_)
+            | Self::Garbled(_) => None,
+        }
+    }
+
     /// Whether it says that this user may not talk to the engine at all.
     pub fn is_permission(&self) -> bool {
         matches!(self, Self::Unavailable { reason, .. } if reason.contains(PERMISSION))

@@ -31,7 +31,7 @@ pub(super) async fn run(
         Flavour::Docker => exec(api, &client, name, check).await,
     };
     match verdict {
-        Err(error) => match Client::forbidden(&error) {
+        Err(error) => match error.forbidden() {
             Some(message) => Ok(Verdict::Forbidden(message)),
             None => Err(error),
         },

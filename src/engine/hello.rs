@@ -55,14 +55,19 @@ async fn ask(endpoint: &Endpoint) -> Result<Hello, EngineError> {
                 .await
                 .map_err(|error| EngineError::from_connect(&error, endpoint))?;
             let near = stream.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
-            let host = authority.rsplit_once(':').map_or(authority.as_str(), |(host, _)| host);
-            let host = host.trim_matches(['[', ']']).to_owned();
-            let locality = if near { Locality::Local } else { Locality::Remote(host) };
+            let locality =
+                if near { Locality::Local } else { Locality::Remote(host_of(authority)) };
             (http::head_of(stream, authority, "/_ping", LOOK_LIMIT).await, locality)
         }
     };
     let (_, headers) = head.map_err(|error| lost(&error))?;
     Ok(read(&headers, locality))
+}
+
+/// The host of `host:port`, without the brackets of an IPv6 address.
+pub(super) fn host_of(authority: &str) -> String {
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    host.trim_matches(['[', ']']).to_owned()
 }
 
 fn read(headers: &HeaderMap, locality: Locality) -> Hello {

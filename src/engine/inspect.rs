@@ -60,10 +60,7 @@ pub(super) fn observed(answer: ContainerInspectResponse) -> Result<Observed, Eng
         networks: endpoints.into_keys().collect(),
         published: ports(settings.ports),
         publishes: ports(host.port_bindings),
-        stop_timeout: config
-            .stop_timeout
-            .and_then(|s| u64::try_from(s).ok())
-            .map(Duration::from_secs),
+        stop_timeout: config.stop_timeout.map(grace),
         lasting: match labels.get(UNIT_LABEL) {
             Some(unit) => Lasting::Unit(unit.clone()),
             None if host.auto_remove == Some(true) => Lasting::AutoRemove,
@@ -75,6 +72,11 @@ pub(super) fn observed(answer: ContainerInspectResponse) -> Result<Observed, Eng
             .map(|name| name.to_string())
             .unwrap_or_default(),
     })
+}
+
+/// Seconds; a negative number of them means never to kill it.
+fn grace(seconds: i64) -> Duration {
+    u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs)
 }
 
 fn running(status: ContainerStateStatusEnum, running: bool, paused: bool) -> State {

@@ -6,6 +6,7 @@ use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::StreamExt;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::api::Api;
@@ -19,6 +20,9 @@ const OVERLAP: Duration = Duration::from_secs(2);
 
 /// A stream that ends sooner is no reason to ask at once again: something cuts it each time.
 const LIVED: Duration = Duration::from_secs(5);
+
+/// After so long without an event the stream is taken up anew.
+const QUIET: Duration = Duration::from_secs(10 * 60);
 
 /// Watches for ever; see [`Engine::watch`](super::Engine::watch).
 pub(super) async fn watch(api: &Api, name: &ContainerName, look: &Notify) {
@@ -64,7 +68,8 @@ async fn follow(api: &Api, name: &ContainerName, look: &Notify) -> Option<Engine
     let filters = [("type".to_owned(), vec!["container".to_owned()])].into();
     let options = EventsOptionsBuilder::new().since(&since.to_string()).filters(&filters).build();
     let mut events = std::pin::pin!(client.docker.events(Some(options)));
-    while let Some(event) = events.next().await {
+    // A stream that a firewall has silently dropped looks just like a quiet engine.
+    while let Ok(Some(event)) = timeout(QUIET, events.next()).await {
         match event {
             Ok(event) => {
                 if concerns(&event, name) {

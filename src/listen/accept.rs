@@ -1,7 +1,9 @@
 //! Accepting, within the limits of what can be held.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,24 +25,26 @@ pub trait Acceptor: Send + Sync + 'static {
     fn accepted(&self, stream: Stream, permit: OwnedSemaphorePermit);
 }
 
-/// Accepts until `stop`, and gives the listener back.
+/// Accepts on all of `listeners` until `stop`, and gives them back.
 ///
 /// A permit is taken before a connection is: at the limit clients wait in the listen queue, none
-/// is accepted and closed. When the process is out of descriptors or memory, accepting pauses.
+/// is accepted and closed. The one permit that is held while nobody comes serves all listeners, so
+/// that none of them starves. When the process is out of descriptors or memory, accepting pauses.
 pub async fn accept_all(
-    listener: Listener,
+    listeners: Vec<Listener>,
     places: Arc<Semaphore>,
     acceptor: Arc<impl Acceptor>,
     stop: CancellationToken,
     clock: Clock,
-) -> Listener {
+) -> Vec<Listener> {
     let mut pauses = Pauses::accept();
     let mut told: Option<Moment> = None;
+    let mut turn = 0;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stop.cancelled() => return listener,
-            accepted = accept_one(&listener, &places) => accepted,
+            () = stop.cancelled() => return listeners,
+            accepted = accept_one(&listeners, &mut turn, &places) => accepted,
         };
         match accepted {
             Ok((stream, permit)) => {
@@ -52,13 +56,13 @@ pub async fn accept_all(
                 if told.is_none_or(|last| clock.now().since(last) > TELL_AGAIN_AFTER) {
                     told = Some(clock.now());
                     warn!(
-                        listener = listener.name(), %error,
+                        %error,
                         "cannot accept for now; clients wait in the listen queue (raise the file \
                          descriptor limit, or lower --max-connections)"
                     );
                 }
                 tokio::select! {
-                    () = stop.cancelled() => return listener,
+                    () = stop.cancelled() => return listeners,
                     () = sleep(pauses.pause()) => {}
                 }
             }
@@ -76,13 +80,25 @@ pub fn accept_rest(listener: &Listener, places: &Arc<Semaphore>, acceptor: &impl
     }
 }
 
+/// The next client of any listener; each begins in its turn.
 async fn accept_one(
-    listener: &Listener,
+    listeners: &[Listener],
+    turn: &mut usize,
     places: &Arc<Semaphore>,
 ) -> io::Result<(Stream, OwnedSemaphorePermit)> {
     let permit =
         Arc::clone(places).acquire_owned().await.map_err(|_| io::Error::other("closed"))?;
-    Ok((listener.accept().await?, permit))
+    let stream = poll_fn(|cx| {
+        for step in 0..listeners.len() {
+            let index = (*turn + step) % listeners.len();
+            if let Poll::Ready(accepted) = listeners[index].poll_accept(cx) {
+                *turn = index + 1;
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    });
+    Ok((stream.await?, permit))
 }
 
 /// Errors of one connection, not of the socket (accept(2)).

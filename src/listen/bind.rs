@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -30,11 +31,14 @@ pub struct BindError {
 fn hint(error: &io::Error, address: &str) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse if address.starts_with("unix:") => {
-            ": another process listens there"
+            ": another process listens there, or it is no socket"
         }
         io::ErrorKind::AddrInUse => {
             ": another process, or the container itself, holds this port; do not publish it with \
              -p, or give --listen another one"
+        }
+        io::ErrorKind::PermissionDenied if address.starts_with("unix:") => {
+            ": this user may not write to its folder"
         }
         io::ErrorKind::PermissionDenied => {
             ": ports below 1024 need CAP_NET_BIND_SERVICE, or a socket from systemd"
@@ -115,5 +119,9 @@ fn unix(path: &Path) -> Result<Listener, BindError> {
 }
 
 fn is_abandoned(path: &Path) -> bool {
-    UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    let is_socket =
+        std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    is_socket
+        && UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }

@@ -7,6 +7,7 @@ mod inherited;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::task::{Context, Poll, ready};
 
 pub use accept::{Acceptor, accept_all, accept_rest};
 pub use bind::{BindError, bind, everywhere};
@@ -68,11 +69,11 @@ impl Listener {
         }
     }
 
-    async fn accept(&self) -> io::Result<Stream> {
-        match &self.socket {
-            Socket::Tcp(listener) => Ok(listener.accept().await?.0.into()),
-            Socket::Unix(listener) => Ok(listener.accept().await?.0.into()),
-        }
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        Poll::Ready(Ok(match &self.socket {
+            Socket::Tcp(listener) => ready!(listener.poll_accept(cx))?.0.into(),
+            Socket::Unix(listener) => ready!(listener.poll_accept(cx))?.0.into(),
+        }))
     }
 
     /// Accepts without waiting, whatever the runtime knows of the socket.

@@ -48,6 +48,8 @@ pub enum Ended {
     Reset,
     /// One side was done, and the other was silent for too long.
     HalfClosedTooLong,
+    /// The daemon ended it; both sides were reset.
+    Cut,
 }
 
 /// What passed through a connection.
@@ -61,14 +63,23 @@ pub struct Summary {
     pub ended: Ended,
 }
 
-/// Copies both ways until the connection has ended, and closes both sides accordingly.
-pub async fn copy(client: Stream, upstream: Stream, half_closed: Duration) -> Summary {
+/// Copies both ways until the connection has ended or is `cut`, and closes both sides accordingly.
+pub async fn copy(
+    client: Stream,
+    upstream: Stream,
+    half_closed: Duration,
+    cut: impl Future<Output = ()>,
+) -> Summary {
     let mut up = Flow::default();
     let mut down = Flow::default();
-    let ended = both_ways(&mut up, &mut down, &client, &upstream, half_closed).await;
+    let ended = tokio::select! {
+        biased;
+        ended = both_ways(&mut up, &mut down, &client, &upstream, half_closed) => ended,
+        () = cut => Ended::Cut,
+    };
     match ended {
         Ended::Closed => {}
-        Ended::Reset | Ended::HalfClosedTooLong => {
+        Ended::Reset | Ended::HalfClosedTooLong | Ended::Cut => {
             client.reset();
             upstream.reset();
         }
@@ -87,12 +98,17 @@ async fn both_ways(
     poll_fn(|cx| {
         let before = up.total + down.total;
         let up_done = up.poll(cx, client, upstream);
+        down.source_lost = up.destination_lost;
         let down_done = down.poll(cx, upstream, client);
+        up.source_lost = down.destination_lost;
         let ended = match (up_done, down_done) {
             (Poll::Ready(Err(Lost)), _) | (_, Poll::Ready(Err(Lost))) => {
                 return Poll::Ready(Ended::Reset);
             }
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ended::Closed),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => {
+                let lost = up.destination_lost || down.destination_lost;
+                return Poll::Ready(if lost { Ended::Reset } else { Ended::Closed });
+            }
             (Poll::Pending, Poll::Pending) => return Poll::Pending,
             (Poll::Ready(Ok(())), Poll::Pending) => client,
             (Poll::Pending, Poll::Ready(Ok(()))) => upstream,
@@ -137,6 +153,11 @@ struct Flow {
     stage: Stage,
     /// Splicing does not work between these two sockets.
     copy_only: bool,
+    /// A write has failed with more than a broken pipe: the error is spent, and the other
+    /// direction, which reads from there, would see a clean end.
+    destination_lost: bool,
+    /// The same, of the socket this direction reads from.
+    source_lost: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -188,11 +209,15 @@ impl Flow {
                         self.left = Vec::new();
                     }
                 }
-                Ok(_) | Err(_) => self.destination_gone(),
+                Ok(_) => self.destination_gone(None),
+                Err(error) => self.destination_gone(Some(&error)),
             }
             return Poll::Ready(Ok(Round::Again));
         }
         if self.stage == Stage::Ending {
+            if self.source_lost {
+                return Poll::Ready(Err(Lost));
+            }
             to.end();
             self.stage = Stage::Done;
             return Poll::Ready(Ok(Round::Again));
@@ -212,7 +237,8 @@ impl Flow {
         match to.poll_write(cx, read) {
             Poll::Ready(Ok(n)) if n == read.len() => {}
             Poll::Ready(Ok(n)) if n > 0 => self.left = read[n..].to_vec(),
-            Poll::Ready(Ok(_) | Err(_)) => return self.destination_gone(),
+            Poll::Ready(Ok(_)) => return self.destination_gone(None),
+            Poll::Ready(Err(error)) => return self.destination_gone(Some(&error)),
             Poll::Pending => self.left = read.to_vec(),
         }
         if read.len() < BULKY {
@@ -265,15 +291,19 @@ impl Flow {
             }
         }
         while self.piped > 0 {
-            if ready!(to.poll_write_ready(cx)).is_err() {
-                self.destination_gone();
+            if let Err(error) = ready!(to.poll_write_ready(cx)) {
+                self.destination_gone(Some(&error));
                 return Poll::Ready(Ok(Round::Again));
             }
             match to.try_io(Interest::WRITABLE, || pipe.drain(to, self.piped)) {
                 Ok(n) if n > 0 => self.piped -= n,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(_) | Err(_) => {
-                    self.destination_gone();
+                Ok(_) => {
+                    self.destination_gone(None);
+                    return Poll::Ready(Ok(Round::Again));
+                }
+                Err(error) => {
+                    self.destination_gone(Some(&error));
                     return Poll::Ready(Ok(Round::Again));
                 }
             }
@@ -295,8 +325,11 @@ impl Flow {
     }
 
     /// The destination takes nothing any more. The other direction still brings what it had sent
-    /// before, and then its reset.
-    fn destination_gone(&mut self) {
+    /// before. A broken pipe says that it was reset earlier, or shut by us; any other error is the
+    /// reset itself, told once.
+    fn destination_gone(&mut self, error: Option<&io::Error>) {
+        self.destination_lost =
+            error.is_some_and(|error| error.kind() != io::ErrorKind::BrokenPipe);
         self.end_splicing();
         self.left = Vec::new();
         self.stage = Stage::Done;

@@ -38,8 +38,10 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Serves one client to its end.
-    pub async fn serve(&self, client: Stream) {
+    /// Serves one client to its end, or until `cut`: then both sides are reset, so that neither
+    /// takes what it has for the whole.
+    pub async fn serve(&self, client: Stream, cut: impl Future<Output = ()>) {
+        let mut cut = std::pin::pin!(cut);
         // A client that leaves is noticed; what it has sent stays in the kernel. One that only
         // ends its half may do so on an awake target at any time: then nobody is held.
         let left = async {
@@ -53,19 +55,16 @@ impl Proxy {
                 debug!("the client left while it was held");
                 return;
             }
+            () = &mut cut => Ok(Err(Refused::ShuttingDown)),
         };
-        let (lease, upstream) = match reached {
-            Ok(Ok(reached)) => reached,
-            Ok(Err(refused)) => {
+        let (lease, upstream) = match reached.unwrap_or(Err(Refused::TimedOut)) {
+            Ok(reached) => reached,
+            Err(refused) => {
                 debug!(?refused, "refused");
                 return client.reset();
             }
-            Err(_) => {
-                debug!(refused = ?Refused::TimedOut, "refused");
-                return client.reset();
-            }
         };
-        let summary = copy(client, upstream, self.limits.half_closed).await;
+        let summary = copy(client, upstream, self.limits.half_closed, cut).await;
         debug!(up = summary.up, down = summary.down, ended = ?summary.ended, "connection ended");
         drop(lease);
     }

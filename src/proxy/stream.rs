@@ -52,15 +52,22 @@ impl Stream {
     /// leaving. Nothing is read from the socket. Cancel-safe.
     pub async fn left(&self) {
         loop {
-            // After the flag is cleared the next edge (more data, the end, a reset) sets it anew.
             if poll_fn(|cx| self.poll_read_ready(cx)).await.is_err() {
                 return;
             }
-            match self.peek() {
+            // The look and the clearing of the readiness are one step, so that an edge (more data,
+            // the end, a reset) that comes between them is not cleared with it.
+            let mut peeked = Peeked::Nothing;
+            let _cleared: io::Result<()> = self.try_io(Interest::READABLE, || {
+                peeked = self.peek();
+                self.unasked.store(true, Ordering::Relaxed);
+                Err(io::ErrorKind::WouldBlock.into())
+            });
+            match peeked {
                 Peeked::Data if self.poll_now().contains(PollFlags::RDHUP) => {
                     return self.broken().await;
                 }
-                Peeked::Data | Peeked::Nothing => self.clear_readable(),
+                Peeked::Data | Peeked::Nothing => {}
                 Peeked::End | Peeked::Broken => return,
             }
         }
@@ -186,13 +193,6 @@ impl Stream {
         !self.unasked.load(Ordering::Relaxed)
     }
 
-    fn clear_readable(&self) {
-        let blocked: io::Result<()> =
-            self.try_io(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
-        debug_assert!(blocked.is_err());
-        self.unasked.store(true, Ordering::Relaxed);
-    }
-
     /// What poll(2) says of the socket now.
     fn poll_now(&self) -> PollFlags {
         let mut fds = [PollFd::new(self, PollFlags::RDHUP)];
@@ -273,6 +273,10 @@ const KEEPALIVE_PROBES: u32 = 6;
 /// Sets what both legs have: no delay of small writes, and keepalive probes after `keepalive` of
 /// silence that end a dead peer's connection after as long again.
 ///
+/// `TCP_USER_TIMEOUT` is left alone: it also ends peers that live but do not read for so long. A
+/// peer that dies with data on the way is given up by the kernel's retransmissions (tcp(7),
+/// `tcp_retries2`, a quarter of an hour).
+///
 /// On a listening socket: Linux hands these options on to every accepted connection, which saves
 /// five system calls each.
 pub fn tune(socket: &SockRef<'_>, keepalive: Duration) -> io::Result<()> {
@@ -283,8 +287,5 @@ pub fn tune(socket: &SockRef<'_>, keepalive: Duration) -> io::Result<()> {
             .with_time(keepalive)
             .with_interval(between)
             .with_retries(KEEPALIVE_PROBES),
-    )?;
-    // With data on the way there are no keepalive probes; this bounds the retransmissions
-    // instead of the kernel's quarter of an hour (tcp(7), TCP_USER_TIMEOUT).
-    socket.set_tcp_user_timeout(Some(keepalive * 2))
+    )
 }

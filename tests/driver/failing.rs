@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ondemand_container::activation::{Cause, Phase, Refused};
 use ondemand_container::clock::instant;
-use ondemand_container::driver::OnEnd;
+use ondemand_container::config::OnExit;
 use ondemand_container::engine::State;
 use ondemand_container::engine::fake::{Delays, Outcome};
 use tokio::time::sleep;
@@ -50,7 +50,7 @@ async fn a_start_that_got_lost_is_asked_again() {
 async fn a_target_that_is_never_ready_is_stopped_at_the_start_timeout() {
     let never = Duration::from_secs(10_000)..Duration::from_secs(10_001);
     let delays = Delays { boot: never, ..Delays::default() };
-    let rig = rig_with(WINDOW, 1, delays, OnEnd::Leave);
+    let rig = rig_with(WINDOW, 1, delays, OnExit::Leave);
     rig.until_asleep().await;
     let since = instant();
     let refused = rig.service.acquire().await.unwrap_err();
@@ -63,7 +63,7 @@ async fn a_target_that_is_never_ready_is_stopped_at_the_start_timeout() {
 #[tokio::test(start_paused = true)]
 async fn a_target_that_dies_while_it_boots_refuses_at_once() {
     let slow = Duration::from_secs(10)..Duration::from_secs(11);
-    let rig = rig_with(WINDOW, 1, Delays { boot: slow, ..Delays::default() }, OnEnd::Leave);
+    let rig = rig_with(WINDOW, 1, Delays { boot: slow, ..Delays::default() }, OnExit::Leave);
     let waiting = tokio::spawn({
         let service = rig.service.clone();
         async move { service.acquire().await.map(drop) }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ondemand_container::driver::OnEnd;
+use ondemand_container::config::OnExit;
 use ondemand_container::engine::fake::Delays;
 use proptest::prelude::RngExt;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -29,7 +29,7 @@ async fn no_client_is_lost_in_ten_thousand_cycles_of_wake_and_sleep() {
     let mut cycles = 0;
     let mut served = 0;
     for (seed, window) in [(1, ms(0)), (2, ms(1)), (3, ms(10)), (4, ms(30))] {
-        let rig = rig_with(window, seed, delays.clone(), OnEnd::Leave);
+        let rig = rig_with(window, seed, delays.clone(), OnExit::Leave);
         let total = Arc::new(AtomicU64::new(0));
         let mut clients = JoinSet::new();
         for client in 0..3_u8 {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ondemand_container::activation::{Phase, Policy, Window};
 use ondemand_container::clock::Clock;
-use ondemand_container::config::Ready;
-use ondemand_container::driver::{Driver, OnEnd, ServiceHandle, Target};
+use ondemand_container::config::{OnExit, Ready};
+use ondemand_container::driver::{Driver, ServiceHandle, Target};
 use ondemand_container::engine::ContainerName;
 use ondemand_container::engine::fake::{Delays, FakeEngine};
 use tokio::task::JoinHandle;
@@ -26,15 +26,16 @@ pub(crate) struct Rig {
 }
 
 pub(crate) fn rig(idle: Duration) -> Rig {
-    rig_with(idle, 1, Delays::default(), OnEnd::Leave)
+    rig_with(idle, 1, Delays::default(), OnExit::Leave)
 }
 
-pub(crate) fn rig_with(idle: Duration, seed: u64, delays: Delays, on_end: OnEnd) -> Rig {
+pub(crate) fn rig_with(idle: Duration, seed: u64, delays: Delays, on_end: OnExit) -> Rig {
     let engine = Arc::new(FakeEngine::new(seed, delays));
     let target = Target {
         name: ContainerName::new("web").unwrap(),
         port: 80,
-        upstream: None,
+        // One candidate, given: nothing is connected to.
+        upstream: Some("127.0.0.1:80".to_owned()),
         network: None,
         ready: Ready::Health,
         stop_timeout: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ondemand_container::activation::Phase;
 use ondemand_container::clock::instant;
-use ondemand_container::driver::OnEnd;
+use ondemand_container::config::OnExit;
 use ondemand_container::engine::State;
 use ondemand_container::engine::fake::Delays;
 use tokio::task::JoinSet;
@@ -60,7 +60,7 @@ async fn an_awake_acquire_asks_the_engine_nothing() {
 async fn who_comes_during_a_stop_waits_for_it_and_is_served_by_a_new_start() {
     let slow_stop = Duration::from_secs(5)..Duration::from_secs(6);
     let delays = Delays { stop: slow_stop, ..Delays::default() };
-    let rig = rig_with(WINDOW, 1, delays, OnEnd::Leave);
+    let rig = rig_with(WINDOW, 1, delays, OnExit::Leave);
     drop(rig.service.acquire().await.unwrap());
     rig.until("stopping", |phase| phase == Phase::Stopping).await;
     let lease = rig.service.acquire().await.unwrap();
@@ -85,7 +85,7 @@ async fn a_client_that_leaves_is_forgotten_and_the_target_sleeps_again() {
 
 #[tokio::test(start_paused = true)]
 async fn ending_refuses_who_waits_and_leaves_or_stops_the_target() {
-    for (on_end, state) in [(OnEnd::Leave, State::Running), (OnEnd::Stop, State::Stopped)] {
+    for (on_end, state) in [(OnExit::Leave, State::Running), (OnExit::Stop, State::Stopped)] {
         let rig = rig_with(WINDOW, 1, Delays::default(), on_end);
         drop(rig.service.acquire().await.unwrap());
         rig.end.cancel();
@@ -97,7 +97,7 @@ async fn ending_refuses_who_waits_and_leaves_or_stops_the_target() {
 
 #[tokio::test(start_paused = true)]
 async fn ending_with_stop_during_a_start_stops_what_was_started() {
-    let rig = rig_with(WINDOW, 1, Delays::default(), OnEnd::Stop);
+    let rig = rig_with(WINDOW, 1, Delays::default(), OnExit::Stop);
     let waiting = tokio::spawn({
         let service = rig.service.clone();
         async move { service.acquire().await.is_err() }

@@ -226,12 +226,21 @@ fn each_client_has_its_own_deadline_over_stop_start_and_readiness() {
 
 #[test]
 fn many_clients_at_random_moments_around_many_stops_are_served() {
+    clients_around_many_stops(&[]);
+}
+
+#[test]
+fn with_several_threads_nobody_is_lost_either() {
+    clients_around_many_stops(&["--threads", "4"]);
+}
+
+fn clients_around_many_stops(flags: &[&str]) {
     let scene = Scene::new();
     scene.engine.alter(|container| {
         container.stops_in = ms(2);
         container.boot = Boot::Listens(ms(1));
     });
-    let _daemon = scene.daemon(&["--idle-timeout", "5ms"]);
+    let _daemon = scene.daemon(&[&["--idle-timeout", "5ms"], flags].concat());
     let address = scene.address();
     let clients: Vec<_> = (1..=4_u64)
         .map(|seed| {
@@ -247,7 +256,7 @@ fn many_clients_at_random_moments_around_many_stops_are_served() {
         })
         .collect();
     for client in clients {
-        client.join().unwrap();
+        assert!(client.join().is_ok(), "a client was lost");
     }
     assert!(scene.engine.count(Call::Stop) > 5, "the clients hardly met a stop");
     // A window this short may end before the application's own thread has seen the close.

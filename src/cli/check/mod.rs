@@ -133,9 +133,9 @@ async fn address(engine: &Api, settings: &Settings, observed: &Observed) -> Find
         return Finding::fine(format!("upstream {upstream}, as given"));
     }
     let mut observed = observed.clone();
+    let mut with_the_start = false;
     if observed.state == State::Stopped {
-        // It has no address yet; a host address of its networks stands for the one it will get.
-        engine.foresee_addresses(&mut observed).await;
+        with_the_start = engine.foresee_addresses(&mut observed).await;
     }
     match addresses_of(engine, settings.port, settings.network.as_deref(), &observed).await {
         Ok(_) if observed.state == State::Stopped => {
@@ -145,6 +145,10 @@ async fn address(engine: &Api, settings: &Settings, observed: &Observed) -> Find
             let all: Vec<_> = upstreams.iter().map(Upstream::to_string).collect();
             Finding::fine(format!("it can be reached ({})", all.join(", ")))
         }
+        Err(_) if with_the_start => Finding::fine(
+            "it can be reached once it runs, as its network is made with its start (unless this \
+             daemon runs in a network of its own)",
+        ),
         Err(why) => Finding::problem(why),
     }
 }
