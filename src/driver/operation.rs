@@ -36,19 +36,28 @@ pub(super) struct End {
 }
 
 /// Makes the target run. While the engine cannot be asked, tries again until `give_up`.
+///
+/// `known` is how the target was last seen at rest: the first try believes it, which saves an
+/// inspect on the way of the first client. Whatever comes of that is looked at.
 pub(super) async fn start<E: Engine>(
     engine: &E,
     target: &Target,
     clock: Clock,
+    mut known: Option<Arc<Observed>>,
     give_up: Moment,
 ) -> End {
     let mut pauses = Pauses::engine();
-    let mut acted: Option<Result<(), EngineError>> = None;
+    // What the last call found, and what came of it.
+    let mut acted: Option<(State, Result<(), EngineError>)> = None;
     let mut stale_verdict = None;
     loop {
         let end = |seen, observed, error| End { seen, observed, stale_verdict: None, error };
-        let observed = match engine.inspect(&target.name).await {
-            Ok(observed) => Arc::new(observed),
+        let looked = match known.take() {
+            Some(known) => Ok(known),
+            None => engine.inspect(&target.name).await.map(Arc::new),
+        };
+        let observed = match looked {
+            Ok(observed) => observed,
             Err(error @ EngineError::Missing(_)) => {
                 return end(Ok(Seen::Resting(Rest::Missing)), None, Some(error));
             }
@@ -63,10 +72,13 @@ pub(super) async fn start<E: Engine>(
             }
         };
         // An unanswered call may be carried out yet; then it is asked again, which does no harm.
+        // One that found the target in another state than this has settled nothing about it.
         let answered = match acted.take() {
-            Some(Ok(())) => Some(None),
-            Some(Err(error)) if !transient(&error) => Some(Some(error)),
-            Some(Err(_)) | None => None,
+            Some((found, Ok(()))) if found == observed.state => Some(None),
+            Some((found, Err(error))) if found == observed.state && !transient(&error) => {
+                Some(Some(error))
+            }
+            Some(_) | None => None,
         };
         match (observed.state, answered) {
             (State::Running | State::Restarting, answer) => {
@@ -104,7 +116,7 @@ pub(super) async fn start<E: Engine>(
                         tokio::time::sleep(pauses.pause()).await;
                     }
                 }
-                acted = Some(answer);
+                acted = Some((observed.state, answer));
             }
         }
     }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
@@ -35,6 +36,9 @@ const SLOW_FORWARDER_CLOSES_WITHIN: Duration = Duration::from_millis(400);
 
 /// The longest that is waited for that.
 const FORWARDER_CLOSES_AT_LAST: Duration = Duration::from_secs(1);
+
+/// So many tries come one after the other, before the first pause; each takes some 25 µs.
+const EAGER_TRIES: u32 = 20;
 
 /// How long one answer to `--ready http:` may take.
 const HTTP_LIMIT: Duration = Duration::from_secs(5);
@@ -195,6 +199,7 @@ impl<E: Engine> Probe<E> {
     async fn port(&self, observed: &Observed, candidates: &[Upstream]) -> Readied {
         let mut pauses = Pauses::port();
         let mut limit = CONNECT_LIMIT;
+        let mut eager = EAGER_TRIES;
         let mut longest = match observed.networking {
             Networking::Own(ref addresses) if !addresses.is_empty() => FORWARDER_CLOSES_WITHIN,
             Networking::Own(_) | Networking::Host | Networking::Container(_) | Networking::None => {
@@ -227,7 +232,14 @@ impl<E: Engine> Probe<E> {
                     }
                 }
             }
-            sleep(pauses.pause()).await;
+            // An application that boots at once opens its port a moment after the start returns,
+            // and no timer is as short as that moment.
+            if eager > 0 {
+                eager -= 1;
+                yield_now().await;
+            } else {
+                sleep(pauses.pause()).await;
+            }
         }
     }
 

@@ -197,8 +197,13 @@ impl<E: Engine> Driver<E> {
             Action::Start { run, give_up } => {
                 info!(container = %target.name, "waking");
                 self.started = Some((clock.now(), Duration::ZERO));
+                let known = self.observed.borrow().clone().filter(|known| match known.state {
+                    State::Stopped | State::Paused => true,
+                    State::Running | State::Restarting => false,
+                });
                 self.tasks.spawn(async move {
-                    Done::Started(run, operation::start(&*engine, &target, clock, give_up).await)
+                    let end = operation::start(&*engine, &target, clock, known, give_up).await;
+                    Done::Started(run, end)
                 });
             }
             Action::Stop { run } => {

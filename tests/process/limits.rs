@@ -1,6 +1,9 @@
 //! Too many connections, too few descriptors.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
 use crate::support::app::Behaviour;
 use crate::support::client::Client;
 use crate::support::engine::{Call, Fault};
@@ -41,6 +44,24 @@ fn at_the_limit_clients_wait_in_the_queue_and_none_is_closed() {
     drop(clients);
     let clients = (0..6).map(|_| scene.client()).collect();
     all_are_served(clients);
+}
+
+/// A listener that waits for its own next client must not keep the last place from the others.
+#[test]
+fn a_limit_of_one_starves_none_of_several_listeners() {
+    let scene = Scene::new();
+    let path = scene.dir.join("one.sock");
+    let listen = format!("unix:{}", path.display());
+    let _daemon =
+        scene.daemon(&["--max-connections", "1", "--listen", &listen, "--idle-timeout", "1m"]);
+    for round in 0..3 {
+        scene.client().echo(&format!("over TCP, round {round}"));
+        let mut local = UnixStream::connect(&path).unwrap();
+        local.write_all(b"ping").unwrap();
+        let mut answer = [0; 4];
+        local.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"ping");
+    }
 }
 
 #[test]

@@ -30,9 +30,11 @@ fn a_container_found_running_serves_without_a_start() {
 #[test]
 fn a_container_started_by_somebody_is_found_awake() {
     let scene = Scene::new();
-    let _daemon = scene.daemon(&["--idle-timeout", "500ms"]);
+    let daemon = scene.daemon(&["--idle-timeout", "500ms"]);
     wait_until("the event stream", || scene.engine.count(Call::Events) >= 1);
     scene.engine.start_container();
+    // A client that is quicker than the look makes a start, which does no harm.
+    daemon.wait_log(&["started by somebody else"]);
     scene.client().echo("served");
     scene.engine.wait_status(Status::Exited);
     assert_eq!(scene.engine.count(Call::Start), 0);
@@ -105,9 +107,10 @@ fn a_container_unpaused_by_somebody_is_awake() {
     let scene = Scene::new();
     scene.engine.start_container();
     scene.engine.pause_container();
-    let _daemon = scene.daemon(&["--idle-timeout", "500ms"]);
+    let daemon = scene.daemon(&["--idle-timeout", "500ms"]);
     wait_until("the event stream", || scene.engine.count(Call::Events) >= 1);
     scene.engine.unpause_container();
+    daemon.wait_log(&["started by somebody else"]);
     scene.client().echo("awake");
     scene.engine.wait_status(Status::Exited);
     assert_eq!(scene.engine.count(Call::Unpause), 0);

@@ -49,6 +49,18 @@ fn the_application_may_speak_first() {
     client.echo("EHLO");
 }
 
+/// A paused download: the peer lives and says so, it only does not read.
+#[test]
+fn a_client_that_does_not_read_for_long_is_not_taken_for_dead() {
+    let scene = Scene::new();
+    scene.app.behave(Behaviour::SendThenListen(LARGE));
+    let _daemon = scene.daemon(&["--keepalive", "1s"]);
+    let mut client = scene.client();
+    let first = client.receive(1).unwrap();
+    thread::sleep(ms(4500));
+    assert_eq!([first, client.rest().unwrap()].concat(), pattern(LARGE));
+}
+
 #[test]
 fn a_large_upload_with_half_close_is_answered_in_full() {
     let scene = Scene::new();

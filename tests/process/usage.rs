@@ -62,6 +62,22 @@ fn unknown_flags_and_malformed_values_exit_2() {
     refused(&[2], &["--container", "app", "--port", "65536"], &["--port"]);
 }
 
+/// Only a socket that nobody listens on is replaced.
+#[test]
+fn a_file_in_the_place_of_the_socket_is_left_alone() {
+    let scene = Scene::new();
+    let path = scene.dir.join("data.db");
+    std::fs::write(&path, "precious").unwrap();
+    let listen = format!("unix:{}", path.display());
+    let engine = scene.engine.url();
+    for command in [&["check"][..], &[]] {
+        let flags = ["--container", "app", "--port", "80", "--engine", &engine];
+        let launch = Launch::new().args(command.iter().copied()).args(flags);
+        drop(launch.args(["--listen", &listen, "--upstream", "127.0.0.1:1"]).output());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
+}
+
 #[test]
 fn what_is_missing_is_named() {
     refused(&[2, 78], &[], &["--container"]);
