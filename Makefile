@@ -2,9 +2,10 @@
 
 CARGO ?= cargo
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+BENCHES = --manifest-path benches/Cargo.toml --target-dir target/benches
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help setup build image install demo test live fmt lint doc clean
+.PHONY: help setup build image install demo test live bench fmt lint doc clean
 
 help:
 	@echo "make setup   install what the tests need, build the static binaries, import the test image"
@@ -14,6 +15,7 @@ help:
 	@echo "make demo    watch a container wake, serve, sleep and wake again"
 	@echo "make test    everything: format, lints, docs, all tests on real engines"
 	@echo "make live    the tests on real engines only"
+	@echo "make bench   the figures, against the peers; BENCH=--full takes long"
 	@echo "make fmt     format the code"
 	@echo "make lint    clippy on all targets"
 	@echo "make clean   remove build results, test images and what killed tests left behind"
@@ -37,17 +39,26 @@ demo:
 	@scripts/setup.sh demo
 	@scripts/demo.sh
 
+# The peers are installed for the comparison; BENCH=--full for the record, --figures for the README's.
+BENCH ?= --quick
+bench:
+	@scripts/setup.sh test
+	$(CARGO) run --release $(BENCHES) -- --install $(BENCH)
+
 fmt:
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path benches/Cargo.toml
 
 lint:
 	$(CARGO) clippy --all-targets --all-features -- -D warnings
+	$(CARGO) clippy $(BENCHES) -- -D warnings
 
 doc:
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --no-deps --document-private-items
 
 test: setup
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path benches/Cargo.toml --check
 	$(MAKE) lint doc
 ifeq ($(NEXTEST),yes)
 	$(CARGO) test --quiet --doc
