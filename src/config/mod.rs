@@ -161,10 +161,12 @@ pub fn host_port(text: &str) -> Result<(&str, u16), String> {
         || format!("{text:?} is not HOST:PORT, like 127.0.0.1:8080 or [::1]:8080, nor unix:/path");
     let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
     let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(bad)?;
-    if host.is_empty() || (host.contains(':') && !host.starts_with('[')) {
-        return Err(bad());
-    }
-    Ok((host.trim_matches(['[', ']']), port))
+    // An IPv6 address stands in brackets (RFC 3986, section 3.2.2), and nothing else does.
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let bare = bracketed.unwrap_or(host);
+    let fits =
+        !bare.is_empty() && !bare.contains(['[', ']']) && bare.contains(':') == bracketed.is_some();
+    if fits { Ok((bare, port)) } else { Err(bad()) }
 }
 
 #[cfg(test)]

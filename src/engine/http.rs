@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{Connection, handshake};
-use hyper::{HeaderMap, Request};
+use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use std::future::Future;
 use thiserror::Error;
@@ -41,19 +41,13 @@ pub(super) async fn get<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let exchange = async {
-        let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // The connection is driven beside the exchange and dropped with it: nothing is spawned.
-        let talk = async {
-            let answer = sender.send_request(request(host, path)?).await?;
-            let status = answer.status().as_u16();
-            let body = Limited::new(answer.into_body(), BODY_LIMIT).collect().await;
-            let body = body.map_err(|error| HttpError::Body(error.to_string()))?;
-            Ok((status, body.to_bytes()))
-        };
-        beside(connection, talk).await
-    };
-    tokio::time::timeout(limit, exchange).await.unwrap_or(Err(HttpError::TimedOut(limit)))
+    ask(stream, host, path, limit, async |answer| {
+        let status = answer.status().as_u16();
+        let body = Limited::new(answer.into_body(), BODY_LIMIT).collect().await;
+        let body = body.map_err(|error| HttpError::Body(error.to_string()))?;
+        Ok((status, body.to_bytes()))
+    })
+    .await
 }
 
 /// The status and the headers alone; the body is not read.
@@ -66,11 +60,29 @@ pub async fn head_of<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    ask(stream, host, path, limit, async |answer| {
+        Ok((answer.status().as_u16(), answer.into_parts().0.headers))
+    })
+    .await
+}
+
+/// Sends the request and lets `read` take what it wants of the answer, all within `limit`.
+async fn ask<S, T>(
+    stream: S,
+    host: &str,
+    path: &str,
+    limit: Duration,
+    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, HttpError>,
+) -> Result<T, HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let exchange = async {
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+        // The connection is driven beside the exchange and dropped with it: nothing is spawned.
         let talk = async {
             let answer = sender.send_request(request(host, path)?).await?;
-            Ok((answer.status().as_u16(), answer.into_parts().0.headers))
+            read(answer).await
         };
         beside(connection, talk).await
     };

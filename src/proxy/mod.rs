@@ -42,11 +42,16 @@ impl Proxy {
     /// takes what it has for the whole.
     pub async fn serve(&self, client: Stream, cut: impl Future<Output = ()>) {
         let mut cut = std::pin::pin!(cut);
-        // A client that leaves is noticed; what it has sent stays in the kernel. One that only
-        // ends its half may do so on an awake target at any time: then nobody is held.
+        // A client that leaves is noticed; what it has sent stays in the kernel. A reset says so at
+        // any time; the end of its half only once it is held, as on an awake target nobody is.
         let left = async {
-            sleep(HELD_AFTER).await;
-            client.left().await;
+            tokio::select! {
+                () = client.broken() => {}
+                () = async {
+                    sleep(HELD_AFTER).await;
+                    client.left().await;
+                } => {}
+            }
         };
         let reached = tokio::select! {
             biased;

@@ -31,6 +31,7 @@ fn a_container_found_running_serves_without_a_start() {
 fn a_container_started_by_somebody_is_found_awake() {
     let scene = Scene::new();
     let daemon = scene.daemon(&["--idle-timeout", "500ms"]);
+    daemon.wait_log(&["asleep"]);
     wait_until("the event stream", || scene.engine.count(Call::Events) >= 1);
     scene.engine.start_container();
     // A client that is quicker than the look makes a start, which does no harm.
@@ -108,6 +109,7 @@ fn a_container_unpaused_by_somebody_is_awake() {
     scene.engine.start_container();
     scene.engine.pause_container();
     let daemon = scene.daemon(&["--idle-timeout", "500ms"]);
+    daemon.wait_log(&["asleep"]);
     wait_until("the event stream", || scene.engine.count(Call::Events) >= 1);
     scene.engine.unpause_container();
     daemon.wait_log(&["started by somebody else"]);
