@@ -43,6 +43,7 @@ pub mod engine;
 pub mod listen;
 pub mod logging;
 pub mod notify;
+pub mod port;
 pub mod proxy;
 pub mod server;
 pub mod shutdown;

@@ -1,16 +1,18 @@
-//! Listeners and connections of one service: accept, and drain at the end.
+//! Sockets and clients of one service: accept and receive, and drain at the end.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug_span, info, warn};
 
 use crate::clock::Clock;
-use crate::listen::{self, Acceptor, Listener};
+use crate::listen::{self, Acceptor, Listener, Sockets};
+use crate::proxy::udp::{Flows, Relay};
 use crate::proxy::{Proxy, Stream};
 
 /// What becomes of clients that have connected but are not accepted when a listener is closed.
@@ -22,10 +24,21 @@ pub enum Queue {
     Dies,
 }
 
-/// One service's listeners and connections.
+/// How many clients there may be at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// Connections.
+    pub connections: usize,
+    /// Flows of datagrams.
+    pub flows: usize,
+}
+
+/// One service's sockets and clients.
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<Listener>,
+    relays: Vec<Arc<Relay>>,
+    flows: Arc<Flows>,
     queue: Queue,
     places: Arc<Semaphore>,
     connections: Arc<Connections>,
@@ -42,29 +55,40 @@ struct Connections {
 }
 
 impl Server {
-    /// A server with room for `places` connections at once.
+    /// A server with room for so many clients at once; a UDP client that is silent for `udp_idle`
+    /// is forgotten.
     pub fn new(
-        listeners: Vec<Listener>,
+        sockets: Sockets,
         queue: Queue,
-        places: usize,
+        places: Places,
         proxy: Proxy,
+        udp_idle: Duration,
         clock: Clock,
     ) -> Self {
-        let connections = Connections {
-            proxy: Arc::new(proxy),
-            tasks: TaskTracker::new(),
-            cut: CancellationToken::new(),
-        };
+        let tasks = TaskTracker::new();
+        let cut = CancellationToken::new();
+        let flows = Arc::new(Flows::new(
+            proxy.service.clone(),
+            proxy.start_timeout,
+            udp_idle,
+            places.flows,
+            (tasks.clone(), cut.clone()),
+            clock,
+        ));
+        let relay = |datagrams| Arc::new(Relay::new(datagrams, Arc::clone(&flows)));
+        let room = places.connections.clamp(1, Semaphore::MAX_PERMITS);
         Self {
-            listeners,
+            listeners: sockets.streams,
+            relays: sockets.datagrams.into_iter().map(relay).collect(),
+            flows,
             queue,
-            places: Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS))),
-            connections: Arc::new(connections),
+            places: Arc::new(Semaphore::new(room)),
+            connections: Arc::new(Connections { proxy: Arc::new(proxy), tasks, cut }),
             clock,
         }
     }
 
-    /// How many connections are under way, counted without the server at hand.
+    /// How many connections and flows are under way, counted without the server at hand.
     pub fn connected(&self) -> impl Fn() -> usize + use<> {
         let connections = Arc::clone(&self.connections);
         move || connections.tasks.len()
@@ -80,12 +104,17 @@ impl Server {
             stop.clone(),
             self.clock,
         ));
+        let mut receiving = JoinSet::new();
+        for relay in &self.relays {
+            receiving.spawn(Arc::clone(relay).receive_until(stop.clone()));
+        }
         let end = end.await;
         stop.cancel();
         match accepting.await {
             Ok(listeners) => self.listeners = listeners,
             Err(error) => warn!(%error, "the listeners were lost"),
         }
+        receiving.join_all().await;
         end
     }
 
@@ -97,6 +126,13 @@ impl Server {
                 Queue::LivesOn => {}
             }
         }
+        for relay in &self.relays {
+            match self.queue {
+                Queue::Dies => relay.receive_rest(),
+                Queue::LivesOn => {}
+            }
+        }
+        self.flows.drain();
         let Connections { tasks, cut, .. } = &*self.connections;
         tasks.close();
         if !tasks.is_empty() {
@@ -112,12 +148,12 @@ impl Server {
 }
 
 impl Acceptor for Connections {
-    fn accepted(&self, stream: Stream, permit: OwnedSemaphorePermit) {
+    fn accepted(&self, stream: Stream, port: usize, permit: OwnedSemaphorePermit) {
         let proxy = Arc::clone(&self.proxy);
         let cut = self.cut.clone();
         let span = debug_span!("connection", client = %stream.peer());
         let serve = async move {
-            proxy.serve(stream, cut.cancelled()).await;
+            proxy.serve(stream, port, cut.cancelled()).await;
             drop(permit);
         };
         self.tasks.spawn(serve.instrument(span));

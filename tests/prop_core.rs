@@ -15,8 +15,9 @@ use ondemand_container::activation::{self, Phase, Policy, Window};
 use ondemand_container::config::duration::{
     parse_duration, parse_keepalive, parse_positive, parse_window,
 };
-use ondemand_container::config::{ListenAddress, Ready, host_port};
+use ondemand_container::config::{GivenUpstream, ListenAddress, Ports, Ready, Socket};
 use ondemand_container::engine::{ContainerName, Endpoint, select};
+use ondemand_container::port::{Port, Protocol};
 use proptest::prelude::*;
 
 use self::model::{Budget, State, Step, World};
@@ -172,12 +173,16 @@ proptest! {
     fn addresses_to_listen_at_are_understood_again_and_never_have_port_0(text in texts()) {
         if let Ok(address) = ListenAddress::parse(&text) {
             let written = match &address {
-                ListenAddress::Everywhere(port) => port.to_string(),
-                ListenAddress::Tcp(address) => address.to_string(),
+                ListenAddress::Everywhere(Port { number, protocol: Protocol::Tcp }) => {
+                    number.to_string()
+                }
+                ListenAddress::Everywhere(port) => format!("udp:{}", port.number),
+                ListenAddress::At(Protocol::Tcp, address) => address.to_string(),
+                ListenAddress::At(Protocol::Udp, address) => format!("udp:{address}"),
                 ListenAddress::Unix(path) => format!("unix:{}", path.display()),
             };
-            prop_assert!(!matches!(&address, ListenAddress::Everywhere(0)));
-            prop_assert!(!matches!(&address, ListenAddress::Tcp(at) if at.port() == 0));
+            prop_assert!(!matches!(&address, ListenAddress::Everywhere(port) if port.number == 0));
+            prop_assert!(!matches!(&address, ListenAddress::At(_, at) if at.port() == 0));
             round_trip(ListenAddress::parse, &text, &written, &address);
         }
     }
@@ -204,19 +209,50 @@ proptest! {
     }
 
     #[test]
-    fn hosts_and_ports_are_understood_again(text in texts()) {
-        if let Ok((host, port)) = host_port(&text) {
-            prop_assert!(port != 0);
-            let written =
-                if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-            prop_assert_eq!(host_port(&written), Ok((host, port)), "{:?}", text);
+    fn upstreams_are_understood_again(text in texts()) {
+        let parse = |text: &str| GivenUpstream::parse(text, None);
+        if let Ok(upstream) = parse(&text) {
+            prop_assert!(!matches!(&upstream, GivenUpstream::Host(_, Some(0))));
+            round_trip(parse, &text, &upstream.to_string(), &upstream);
         }
     }
 
     #[test]
-    fn every_socket_address_is_a_host_and_port(address in any::<std::net::SocketAddr>()) {
-        let text = address.to_string();
-        prop_assert_eq!(host_port(&text).is_ok(), address.port() != 0, "{}", text);
+    fn every_socket_address_is_an_upstream(address in any::<std::net::SocketAddr>()) {
+        let upstream = GivenUpstream::parse(&address.to_string(), None);
+        prop_assert_eq!(upstream.is_ok(), address.port() != 0, "{}", address);
+    }
+
+    #[test]
+    fn ports_are_understood_again(text in texts()) {
+        if let Ok(port) = text.parse::<Port>() {
+            prop_assert!(port.number != 0);
+            prop_assert_eq!(port.to_string().parse(), Ok(port));
+        }
+    }
+
+    #[test]
+    fn sockets_lead_to_ports_of_their_protocol_and_every_port_has_one(
+        ports in prop::collection::btree_set((1_u16..5, any::<bool>()), 1..5),
+        sockets in prop::collection::vec((any::<bool>(), prop::option::of(1_u16..5)), 0..6),
+    ) {
+        let protocol = |udp| if udp { Protocol::Udp } else { Protocol::Tcp };
+        let ports: Vec<Port> = ports
+            .into_iter()
+            .map(|(number, udp)| Port { number, protocol: protocol(udp) })
+            .collect();
+        let sockets: Vec<Socket<'_>> = sockets
+            .into_iter()
+            .map(|(udp, wished)| Socket { protocol: protocol(udp), name: None, wished })
+            .collect();
+        if let Ok(places) = Ports::of(ports.clone()).assign(&sockets) {
+            prop_assert_eq!(places.len(), sockets.len());
+            for (socket, place) in sockets.iter().zip(&places) {
+                prop_assert_eq!(ports[*place].protocol, socket.protocol);
+                prop_assert!(socket.wished.is_none_or(|wished| wished == ports[*place].number));
+            }
+            prop_assert!((0..ports.len()).all(|place| places.contains(&place)));
+        }
     }
 
     #[test]

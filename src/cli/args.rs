@@ -15,6 +15,7 @@ use crate::config::OnExit;
 use crate::config::duration::{
     Window, parse_duration, parse_keepalive, parse_positive, parse_window,
 };
+use crate::port::Port;
 
 /// Holds a port, starts the stopped container behind it on the first connection, and stops it
 /// again when idle.
@@ -75,13 +76,19 @@ pub struct RunArgs {
     #[arg(long, short = 'c', env = "ONDEMAND_CONTAINER", value_name = "NAME|ID")]
     pub container: Option<String>,
 
-    /// The port the application listens on inside the container
-    #[arg(long, short = 'p', env = "ONDEMAND_PORT", value_name = "PORT",
-          value_parser = clap::value_parser!(u16).range(1..))]
-    pub port: Option<u16>,
+    /// A port the application listens on inside the container: PORT, or PORT/udp; repeatable
+    #[arg(long, short = 'p', env = "ONDEMAND_PORT", value_name = "PORT", value_delimiter = ',')]
+    pub port: Vec<Port>,
 
-    /// Where clients connect: ADDR:PORT, PORT or unix:/path; repeatable. Without it the sockets
-    /// systemd handed over; without those PORT on all interfaces, IPv4 and IPv6
+    /// A port, and the name (FileDescriptorName=) of the sockets from systemd that lead to it:
+    /// http=3000, dns=53/udp; repeatable. Without names several sockets lead to several ports in
+    /// their order
+    #[arg(long, env = "ONDEMAND_MAP", value_name = "NAME=PORT", value_delimiter = ',')]
+    pub map: Vec<String>,
+
+    /// Where clients connect: ADDR:PORT, PORT, udp:ADDR:PORT or unix:/path; repeatable. With
+    /// several ports in their order, or with the port it leads to: ADDR:PORT->PORT. Without it the
+    /// sockets systemd handed over; without those every PORT on all interfaces, IPv4 and IPv6
     #[arg(
         long,
         short = 'l',
@@ -91,8 +98,9 @@ pub struct RunArgs {
     )]
     pub listen: Vec<String>,
 
-    /// Where to connect when the container runs, if the automatic answer is wrong
-    #[arg(long, env = "ONDEMAND_UPSTREAM", value_name = "HOST:PORT|unix:/PATH")]
+    /// Where to connect when the container runs, if the automatic answer is wrong; with several
+    /// ports the host alone
+    #[arg(long, env = "ONDEMAND_UPSTREAM", value_name = "HOST:PORT|HOST|unix:/PATH")]
     pub upstream: Option<String>,
 
     /// Which of the container's networks to reach it on
@@ -154,6 +162,12 @@ pub struct RunArgs {
     #[arg(long, env = "ONDEMAND_HALF_CLOSED_TIMEOUT", value_name = "DURATION", default_value = "1h",
           value_parser = parse_positive)]
     pub half_closed_timeout: Duration,
+
+    /// How long a UDP client may be silent, both ways, before it no longer keeps the container
+    /// awake
+    #[arg(long, env = "ONDEMAND_UDP_IDLE", value_name = "DURATION", default_value = "60s",
+          value_parser = parse_positive)]
+    pub udp_idle: Duration,
 
     /// Threads that carry bytes. One serves small requests best; more help with several bulk
     /// transfers at once

@@ -19,11 +19,11 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::driver::{Driver, ServiceHandle, Target};
 use crate::engine::{Api, EngineError, SelectError, select};
-use crate::listen::{self, Inherited, Listener};
+use crate::listen::{self, Inherited, Sockets};
 use crate::logging;
 use crate::notify::{keep_status, keep_watchdog_calm, notify};
 use crate::proxy::Proxy;
-use crate::server::{Queue, Server};
+use crate::server::{Places, Queue, Server};
 use crate::shutdown::Signals;
 
 /// Descriptors that are no connection's: log, engine, events, epoll, pipes, listeners.
@@ -68,9 +68,9 @@ async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(),
              (LISTEN_FDS): start it by its socket unit, or leave the flag out"
         )));
     }
-    let listeners = listeners(&settings, inherited)?;
-    for listener in &listeners {
-        info!(address = listener.name(), container = %settings.container, "listening");
+    let sockets = sockets(&settings, inherited)?;
+    for name in sockets.names() {
+        info!(address = name, container = %settings.container, "listening");
     }
     // Clients that come while the engine is asked wait in the listen queue.
     let engine = tokio::select! {
@@ -80,7 +80,7 @@ async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(),
             return Ok(());
         }
     };
-    let own_addresses = listeners.iter().filter_map(Listener::address).collect();
+    let own_addresses = sockets.addresses();
 
     let clock = Clock::new();
     let target = Target::new(&settings, own_addresses);
@@ -89,14 +89,14 @@ async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(),
     let ended = CancellationToken::new();
     let mut driver = tokio::spawn(driver.run(ended.clone(), settings.on_exit));
 
-    let places = places(settings.max_connections, fds);
+    let places = places(&settings, fds);
     let proxy = Proxy {
         service: service.clone(),
         start_timeout: settings.policy.start_timeout,
         limits: settings.connection,
     };
     let queue = if handed_over { Queue::LivesOn } else { Queue::Dies };
-    let mut server = Server::new(listeners, queue, places, proxy, clock);
+    let mut server = Server::new(sockets, queue, places, proxy, settings.udp_idle, clock);
     let connected = server.connected();
     let calm = tokio::spawn(keep_watchdog_calm());
     notify(&[NotifyState::Ready]);
@@ -144,12 +144,15 @@ async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(),
     end
 }
 
-/// How many connections there may be: two descriptors each, and some are the daemon's own. More
-/// could be accepted, but not be served.
-fn places(wished: Option<u32>, fds: u64) -> usize {
-    let own = OTHER_FDS.min(fds / 2);
-    let possible = usize::try_from((fds - own) / 2).unwrap_or(usize::MAX);
-    match wished.map(|wished| wished as usize) {
+/// How many clients there may be: two descriptors for each connection and one for each flow of
+/// datagrams, and some are the daemon's own. More could be taken, but not be served.
+fn places(settings: &Settings, fds: u64) -> Places {
+    let theirs = fds - OTHER_FDS.min(fds / 2);
+    // Anybody can send a datagram from many addresses: connections keep half of the descriptors.
+    let flows = if settings.ports.has_udp() { theirs / 2 } else { 0 };
+    let count = |fds: u64| usize::try_from(fds).unwrap_or(usize::MAX);
+    let possible = count((theirs - flows) / 2);
+    let connections = match settings.max_connections.map(|wished| wished as usize) {
         Some(wished) if wished > possible => {
             warn!(
                 wished,
@@ -162,7 +165,8 @@ fn places(wished: Option<u32>, fds: u64) -> usize {
         }
         Some(wished) => wished,
         None => possible,
-    }
+    };
+    Places { connections, flows: count(flows) }
 }
 
 /// Why the daemon ends.
@@ -203,19 +207,22 @@ async fn engine(settings: &Settings) -> Result<Arc<Api>, Failure> {
     Ok(Arc::new(engine))
 }
 
-fn listeners(settings: &Settings, inherited: Inherited) -> Result<Vec<Listener>, Failure> {
+fn sockets(settings: &Settings, inherited: Inherited) -> Result<Sockets, Failure> {
     let limits = settings.connection;
     if !settings.listen.is_empty() {
         return listen::bind(&settings.listen, limits).map_err(bind_failure);
     }
     if !inherited.is_empty() {
-        return inherited.listeners(limits).map_err(Failure::config);
+        return inherited.sockets(&settings.ports, limits).map_err(Failure::config);
     }
-    info!(
-        port = settings.port,
-        "no --listen and no socket from systemd: listening on all interfaces, IPv4 and IPv6"
-    );
-    listen::everywhere(settings.port, limits).map_err(bind_failure)
+    if settings.ports.named() {
+        return Err(Failure::config(anyhow::anyhow!(
+            "--map names sockets from systemd, and none were handed over (LISTEN_FDS): start it by \
+             its socket unit, or give --port and --listen instead"
+        )));
+    }
+    info!("no --listen and no socket from systemd: listening on all interfaces, IPv4 and IPv6");
+    listen::bind(&settings.ports.everywhere(), limits).map_err(bind_failure)
 }
 
 fn bind_failure(error: listen::BindError) -> Failure {

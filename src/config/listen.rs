@@ -3,21 +3,23 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::port::{Port, Protocol};
+
 /// One place to listen at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddress {
     /// That port on all interfaces, IPv4 and IPv6.
-    Everywhere(u16),
+    Everywhere(Port),
     /// That address.
-    Tcp(SocketAddr),
+    At(Protocol, SocketAddr),
     /// That path.
     Unix(PathBuf),
 }
 
 impl ListenAddress {
-    /// Understands `ADDR:PORT`, `PORT`, `:PORT`, `localhost:PORT` and `unix:/path`.
+    /// Understands `ADDR:PORT`, `PORT`, `:PORT`, `localhost:PORT`, each with `udp:` before it for
+    /// datagrams, and `unix:/path`.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim();
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return if path.starts_with('/') {
@@ -26,23 +28,38 @@ impl ListenAddress {
                 Err(format!("{text:?}: the path of a Unix socket begins with '/'"))
             };
         }
-        if let Some(port) = port(text.strip_prefix(':').unwrap_or(text)) {
-            return Ok(Self::Everywhere(port));
+        let (protocol, place) = match text.split_once(':') {
+            Some(("udp", place)) => (Protocol::Udp, place),
+            Some(("tcp", place)) => (Protocol::Tcp, place),
+            Some(_) | None => (Protocol::Tcp, text),
+        };
+        if let Some(number) = number(place.strip_prefix(':').unwrap_or(place)) {
+            return Ok(Self::Everywhere(Port { number, protocol }));
         }
-        if let Some(port) = text.strip_prefix("localhost:").and_then(port) {
-            return Ok(Self::Tcp(SocketAddr::from(([127, 0, 0, 1], port))));
+        if let Some(number) = place.strip_prefix("localhost:").and_then(number) {
+            return Ok(Self::At(protocol, SocketAddr::from(([127, 0, 0, 1], number))));
         }
-        match text.parse::<SocketAddr>() {
-            Ok(address) if address.port() != 0 => Ok(Self::Tcp(address)),
+        match place.parse::<SocketAddr>() {
+            Ok(address) if address.port() != 0 => Ok(Self::At(protocol, address)),
             Ok(_) => Err(format!("{text:?}: the port must be from 1 to 65535")),
             Err(_) => Err(format!(
-                "{text:?} is none of ADDR:PORT (127.0.0.1:3000, [::1]:3000), PORT, unix:/path"
+                "{text:?} is none of ADDR:PORT (127.0.0.1:3000, [::1]:3000), PORT, udp:ADDR:PORT, \
+                 unix:/path"
             )),
+        }
+    }
+
+    /// What clients speak there.
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Self::Everywhere(port) => port.protocol,
+            Self::At(protocol, _) => *protocol,
+            Self::Unix(_) => Protocol::Tcp,
         }
     }
 }
 
-fn port(text: &str) -> Option<u16> {
+fn number(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| *port != 0)
 }
 
@@ -53,13 +70,18 @@ mod tests {
     #[test]
     fn addresses_ports_and_paths() {
         let parse = |text| ListenAddress::parse(text).unwrap();
-        assert_eq!(parse("3000"), ListenAddress::Everywhere(3000));
-        assert_eq!(parse(":3000"), ListenAddress::Everywhere(3000));
-        assert_eq!(parse("[::1]:3000"), ListenAddress::Tcp("[::1]:3000".parse().unwrap()));
-        assert_eq!(parse("localhost:1"), ListenAddress::Tcp("127.0.0.1:1".parse().unwrap()));
+        let at = |protocol, text: &str| ListenAddress::At(protocol, text.parse().unwrap());
+        assert_eq!(parse("3000"), ListenAddress::Everywhere(Port::tcp(3000)));
+        assert_eq!(parse(":3000"), ListenAddress::Everywhere(Port::tcp(3000)));
+        assert_eq!(parse("[::1]:3000"), at(Protocol::Tcp, "[::1]:3000"));
+        assert_eq!(parse("localhost:1"), at(Protocol::Tcp, "127.0.0.1:1"));
         assert_eq!(parse("unix:/run/x"), ListenAddress::Unix("/run/x".into()));
         assert_eq!(parse("unix:///run/x"), ListenAddress::Unix("/run/x".into()));
-        for bad in ["", "0", "70000", "unix:x", "1.2.3.4:0", "1.2.3.4", "host:80"] {
+        assert_eq!(parse("udp:53"), ListenAddress::Everywhere(Port::udp(53)));
+        assert_eq!(parse("udp:[::1]:53"), at(Protocol::Udp, "[::1]:53"));
+        assert_eq!(parse("udp:localhost:53"), at(Protocol::Udp, "127.0.0.1:53"));
+        assert_eq!(parse("tcp:0.0.0.0:53"), at(Protocol::Tcp, "0.0.0.0:53"));
+        for bad in ["", "0", "70000", "unix:x", "1.2.3.4:0", "1.2.3.4", "host:80", "udp:unix:/x"] {
             assert!(ListenAddress::parse(bad).is_err(), "{bad}");
         }
     }

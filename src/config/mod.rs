@@ -5,31 +5,38 @@
 
 pub mod duration;
 mod listen;
+mod ports;
 mod ready;
+mod upstream;
 
 use std::fmt;
 use std::time::Duration;
 
 use clap::ValueEnum;
 pub use listen::ListenAddress;
+pub use ports::{Listen, Ports, Socket};
 pub use ready::Ready;
 use thiserror::Error;
+pub use upstream::GivenUpstream;
 
 use crate::activation::Policy;
 use crate::cli::args::RunArgs;
 use crate::engine::{ContainerName, check_word};
+use crate::port::Protocol;
 
 /// One service, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The target.
     pub container: ContainerName,
-    /// The application's port inside it.
-    pub port: u16,
-    /// Where to listen; empty means inherited sockets, or `port` everywhere.
-    pub listen: Vec<ListenAddress>,
-    /// Where to connect, outranking what the engine says: `host:port` or `unix:/path`.
-    pub upstream: Option<String>,
+    /// The application's ports inside it.
+    pub ports: Ports,
+    /// Where to listen; empty means inherited sockets, or every port on all interfaces.
+    pub listen: Vec<Listen>,
+    /// Where to connect, outranking what the engine says.
+    pub upstream: Option<GivenUpstream>,
+    /// Silence after which a UDP client is forgotten.
+    pub udp_idle: Duration,
     /// The network to reach the target on.
     pub network: Option<String>,
     /// The `--engine` word.
@@ -91,27 +98,37 @@ impl Settings {
             }
             Some(name) => keep(&mut errors, "--container", ContainerName::new(name)),
         };
-        if args.port.is_none() {
-            errors.push(
-                "--port is missing: give the port the application listens on in the container"
-                    .to_owned(),
-            );
-        }
-        let listen = args
-            .listen
-            .iter()
-            .filter_map(|text| keep(&mut errors, "--listen", ListenAddress::parse(text)))
-            .collect();
+        let ports = keep_all(&mut errors, Ports::parse(&args.port, &args.map));
+        let listen = match &ports {
+            Some(ports) if !args.listen.is_empty() => {
+                keep_all(&mut errors, ports.listens(&args.listen))
+            }
+            // Without its ports a socket can still be written wrongly.
+            None => {
+                let bad =
+                    |text: &String| ListenAddress::parse(text.split("->").next()?.trim()).err();
+                let bad = args.listen.iter().filter_map(bad);
+                errors.extend(bad.map(|error| format!("--listen: {error}")));
+                None
+            }
+            Some(_) => Some(Vec::new()),
+        };
         let ready = keep(&mut errors, "--ready", Ready::parse(&args.ready));
+        if let (Some(Ready::Tcp | Ready::Http(_)), Some(ports)) = (&ready, &ports)
+            && ports.all()[ports.first()].protocol == Protocol::Udp
+        {
+            errors.push(format!(
+                "--ready {}: asks a TCP port, and all of the application's are UDP: use auto, \
+                 health or none",
+                args.ready
+            ));
+        }
         if let Err(error) = check_word(&args.engine) {
             errors.push(error.to_string());
         }
-        if let Some(upstream) = &args.upstream
-            && !upstream.starts_with("unix:/")
-            && let Err(error) = host_port(upstream)
-        {
-            errors.push(format!("--upstream: {error}"));
-        }
+        let upstream = args.upstream.as_deref().and_then(|text| {
+            keep(&mut errors, "--upstream", GivenUpstream::parse(text, ports.as_ref()))
+        });
         if args.exit_idle_time.is_some() && !args.listen.is_empty() {
             errors.push(
                 "--exit-idle-time: needs sockets from systemd, which would start the daemon \
@@ -119,16 +136,17 @@ impl Settings {
                     .to_owned(),
             );
         }
-        let (Some(container), Some(port), Some(ready), true) =
-            (container, args.port, ready, errors.is_empty())
+        let (Some(container), Some(ports), Some(listen), Some(ready), true) =
+            (container, ports, listen, ready, errors.is_empty())
         else {
             return Err(ConfigErrors(errors));
         };
         Ok(Self {
             container,
-            port,
+            ports,
             listen,
-            upstream: args.upstream.clone(),
+            upstream,
+            udp_idle: args.udp_idle,
             network: args.network.clone(),
             engine: args.engine.clone(),
             policy: Policy { idle: args.idle_timeout, start_timeout: args.start_timeout },
@@ -155,18 +173,9 @@ fn keep<T, E: fmt::Display>(
     value.map_err(|error| errors.push(format!("{flag}: {error}"))).ok()
 }
 
-/// Splits `host:port`.
-pub fn host_port(text: &str) -> Result<(&str, u16), String> {
-    let bad =
-        || format!("{text:?} is not HOST:PORT, like 127.0.0.1:8080 or [::1]:8080, nor unix:/path");
-    let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
-    let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(bad)?;
-    // An IPv6 address stands in brackets (RFC 3986, section 3.2.2), and nothing else does.
-    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let bare = bracketed.unwrap_or(host);
-    let fits =
-        !bare.is_empty() && !bare.contains(['[', ']']) && bare.contains(':') == bracketed.is_some();
-    if fits { Ok((bare, port)) } else { Err(bad()) }
+/// Takes a value, or notes everything that is wrong.
+fn keep_all<T>(errors: &mut Vec<String>, value: Result<T, ConfigErrors>) -> Option<T> {
+    value.map_err(|wrong| errors.extend(wrong.0)).ok()
 }
 
 #[cfg(test)]
@@ -183,8 +192,8 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_told_at_once_with_its_flag() {
-        let errors =
-            settings("--container a/b --listen nowhere --ready perhaps --upstream x").unwrap_err();
+        let errors = settings("--container a/b --listen nowhere --ready perhaps --upstream x:y")
+            .unwrap_err();
         let flags = ["--container", "--port", "--listen", "--ready", "--upstream"];
         assert_eq!(errors.0.len(), flags.len(), "{errors}");
         for flag in flags {

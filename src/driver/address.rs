@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
 
 use super::Target;
-use crate::config::host_port;
+use crate::config::GivenUpstream;
 use crate::engine::{ContainerName, Engine, Locality, Networking, Observed};
+use crate::port::{Port, Protocol};
 use crate::proxy::Address;
 
 /// Where to connect.
@@ -20,8 +20,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    fn tcp(address: SocketAddr, via: Via) -> Self {
-        Self { address: Address::Tcp(address), via }
+    fn at(address: SocketAddr, via: Via) -> Self {
+        Self { address: Address::Ip(address), via }
     }
 }
 
@@ -50,76 +50,107 @@ enum Choice {
     At(Vec<Upstream>),
     /// Published on the engine's host, which has this name.
     PublishedOn(String, Vec<u16>),
-    /// Where that container is.
-    SameAs(String),
     /// Nowhere, and what to do about it.
     Nowhere(String),
 }
 
-/// The addresses to try, in order; or why there is none, and what to do.
+/// The addresses to try of each port, in order; or why there is none, and what to do.
 pub(super) async fn find<E: Engine>(
     engine: &E,
     target: &Target,
     observed: &Observed,
-) -> Result<Vec<Upstream>, String> {
-    if let Some(wished) = &target.upstream {
-        if let Some(path) = wished.strip_prefix("unix:") {
-            let path: &Path = path.as_ref();
-            return Ok(vec![Upstream { address: Address::Unix(path.into()), via: Via::Direct }]);
+) -> Result<Vec<Vec<Upstream>>, String> {
+    let ports = target.ports.all();
+    let mut found = Vec::new();
+    match &target.upstream {
+        None => found = of(engine, ports, target.network.as_deref(), observed).await?,
+        Some(GivenUpstream::Unix(path)) => {
+            let address = Address::Unix(path.as_path().into());
+            found.push(vec![Upstream { address, via: Via::Direct }]);
         }
-        let (host, port) = host_port(wished)?;
-        let published = observed.published.values().flatten().any(|own| own.port() == port);
-        let via = if published { Via::Published } else { Via::Direct };
-        return not_ourselves(target, resolve(host, &[port], via).await?);
+        Some(GivenUpstream::Host(host, given)) => {
+            for port in ports {
+                let number = given.unwrap_or(port.number);
+                let mut published = observed.published.values().flatten();
+                let published = published.any(|own| own.port() == number);
+                let via = if published { Via::Published } else { Via::Direct };
+                found.push(resolve(host, &[number], via).await?);
+            }
+        }
     }
-    not_ourselves(target, of(engine, target.port, target.network.as_deref(), observed).await?)
+    let each = ports.iter().zip(found);
+    each.map(|(port, upstreams)| not_ourselves(target, port.protocol, upstreams)).collect()
 }
 
-/// The addresses of what was observed, in order; or why there is none, and what to do.
+/// The addresses of each port of what was observed, in order; or why there is none, and what to
+/// do.
 pub async fn of<E: Engine>(
     engine: &E,
-    port: u16,
+    ports: &[Port],
     network: Option<&str>,
     observed: &Observed,
-) -> Result<Vec<Upstream>, String> {
-    let locality = engine.locality().await;
-    let networks = own_networks();
-    let mut choice = choose(observed, port, network, &locality, &networks);
+) -> Result<Vec<Vec<Upstream>>, String> {
+    let mut owner = None;
     // A chain of two is refused by the engines; the bound only keeps nonsense from looping.
     for _ in 0..3 {
-        let Choice::SameAs(other) = &choice else { break };
+        let seen = owner.as_ref().unwrap_or(observed);
+        let Networking::Container(other) = &seen.networking else { break };
         let name = ContainerName::new(other).map_err(|error| error.to_string())?;
-        let owner = engine.inspect(&name).await.map_err(|error| {
+        owner = Some(engine.inspect(&name).await.map_err(|error| {
             format!("it uses the network of container {other}, which cannot be looked up: {error}")
-        })?;
-        choice = choose(&owner, port, network, &locality, &networks);
+        })?);
     }
-    match choice {
-        Choice::At(upstreams) => Ok(upstreams),
-        Choice::PublishedOn(host, ports) => resolve(&host, &ports, Via::Published).await,
-        Choice::SameAs(other) => Err(format!("it uses the network of {other}, without an end")),
-        Choice::Nowhere(why) => Err(why),
+    let seen = owner.as_ref().unwrap_or(observed);
+    let locality = engine.locality().await;
+    let networks = own_networks();
+    let mut found = Vec::new();
+    for port in ports {
+        found.push(match choose(seen, *port, network, &locality, &networks) {
+            Choice::At(upstreams) => upstreams,
+            Choice::PublishedOn(host, ports) => resolve(&host, &ports, Via::Published).await?,
+            Choice::Nowhere(why) => return Err(why),
+        });
     }
+    Ok(found)
+}
+
+/// One address of each port: of `first` the one that has answered, of the others the one of the
+/// same IP address, which may be one of several networks.
+pub(super) fn beside(
+    answered: &Upstream,
+    first: usize,
+    candidates: Vec<Vec<Upstream>>,
+) -> Vec<Upstream> {
+    let same_ip = |other: &Upstream| match (&answered.address, &other.address) {
+        (Address::Ip(answered), Address::Ip(other)) => answered.ip() == other.ip(),
+        (Address::Ip(_) | Address::Unix(_), _) => false,
+    };
+    let choose = |(place, of): (usize, Vec<Upstream>)| {
+        if place == first {
+            return Some(answered.clone());
+        }
+        of.iter().find(|upstream| same_ip(upstream)).or(of.first()).cloned()
+    };
+    candidates.into_iter().enumerate().filter_map(choose).collect()
 }
 
 /// Chooses from what an inspect said. `networks` are those this process has an interface in.
 fn choose(
     observed: &Observed,
-    port: u16,
+    port: Port,
     network: Option<&str>,
     locality: &Locality,
     networks: &[(IpAddr, IpAddr)],
 ) -> Choice {
-    let direct = |ip| Upstream::tcp(SocketAddr::new(ip, port), Via::Direct);
+    let direct = |ip| Upstream::at(SocketAddr::new(ip, port.number), Via::Direct);
     match &observed.networking {
-        Networking::Container(other) => return Choice::SameAs(other.clone()),
         Networking::Host => {
             return match locality {
                 Locality::Local | Locality::Rootless => Choice::At(vec![
                     direct(Ipv4Addr::LOCALHOST.into()),
                     direct(Ipv6Addr::LOCALHOST.into()),
                 ]),
-                Locality::Remote(host) => Choice::PublishedOn(host.clone(), vec![port]),
+                Locality::Remote(host) => Choice::PublishedOn(host.clone(), vec![port.number]),
             };
         }
         Networking::Own(addresses) => {
@@ -156,6 +187,9 @@ fn choose(
                 }
             }
         }
+        Networking::Container(other) => {
+            return Choice::Nowhere(format!("it uses the network of {other}, without an end"));
+        }
         Networking::None => {}
     }
     match (observed.published.get(&port), locality) {
@@ -167,7 +201,7 @@ fn choose(
             Choice::PublishedOn(host.clone(), published.iter().map(SocketAddr::port).collect())
         }
         (Some(published), Locality::Local | Locality::Rootless) => Choice::At(
-            published.iter().map(|address| Upstream::tcp(here(*address), Via::Published)).collect(),
+            published.iter().map(|address| Upstream::at(here(*address), Via::Published)).collect(),
         ),
     }
 }
@@ -212,19 +246,24 @@ async fn resolve(host: &str, ports: &[u16], via: Via) -> Result<Vec<Upstream>, S
         let addresses = tokio::net::lookup_host((host, *port))
             .await
             .map_err(|error| format!("the host name {host:?} cannot be resolved: {error}"))?;
-        found.extend(addresses.map(|address| Upstream::tcp(address, via)));
+        found.extend(addresses.map(|address| Upstream::at(address, via)));
     }
     Ok(found)
 }
 
 /// Leaves out the daemon's own listening addresses: connecting there would be a loop.
-fn not_ourselves(target: &Target, upstreams: Vec<Upstream>) -> Result<Vec<Upstream>, String> {
+fn not_ourselves(
+    target: &Target,
+    protocol: Protocol,
+    upstreams: Vec<Upstream>,
+) -> Result<Vec<Upstream>, String> {
     let interfaces = own_networks();
     let here = |ip: IpAddr| ip.is_loopback() || interfaces.iter().any(|(own, _)| *own == ip);
     let ours = |upstream: &Upstream| {
-        target.own_addresses.iter().any(|own| {
-            let Address::Tcp(address) = &upstream.address else { return false };
-            own.port() == address.port()
+        target.own_addresses.iter().any(|(spoken, own)| {
+            let Address::Ip(address) = &upstream.address else { return false };
+            *spoken == protocol
+                && own.port() == address.port()
                 && (own.ip() == address.ip() || (own.ip().is_unspecified() && here(address.ip())))
         })
     };
@@ -241,12 +280,15 @@ fn not_ourselves(target: &Target, upstreams: Vec<Upstream>) -> Result<Vec<Upstre
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Ports;
     use crate::engine::{Exit, Health, Lasting, State};
 
+    const WEB: Port = Port::tcp(80);
+
     fn observed(networking: Networking, published: &[(u16, &str)]) -> Observed {
-        let mut ports: BTreeMap<u16, Vec<SocketAddr>> = BTreeMap::new();
+        let mut ports: BTreeMap<Port, Vec<SocketAddr>> = BTreeMap::new();
         for (port, address) in published {
-            ports.entry(*port).or_default().push(address.parse().unwrap());
+            ports.entry(Port::tcp(*port)).or_default().push(address.parse().unwrap());
         }
         Observed {
             id: "1".to_owned(),
@@ -283,24 +325,24 @@ mod tests {
     #[test]
     fn its_own_address_is_preferred_to_the_published_port() {
         let seen = observed(bridge("172.17.0.2"), &[(80, "0.0.0.0:8080")]);
-        let choice = choose(&seen, 80, None, &Locality::Local, &docker0());
+        let choice = choose(&seen, WEB, None, &Locality::Local, &docker0());
         assert_eq!(at(&choice), ["172.17.0.2:80 Direct"]);
     }
 
     #[test]
     fn an_address_in_no_network_of_ours_is_not_dialled() {
         let seen = observed(bridge("10.9.0.2"), &[(80, "0.0.0.0:8080")]);
-        let choice = choose(&seen, 80, None, &Locality::Local, &docker0());
+        let choice = choose(&seen, WEB, None, &Locality::Local, &docker0());
         assert_eq!(at(&choice), ["127.0.0.1:8080 Published"]);
         let seen = observed(bridge("10.9.0.2"), &[]);
-        let choice = choose(&seen, 80, None, &Locality::Local, &docker0());
+        let choice = choose(&seen, WEB, None, &Locality::Local, &docker0());
         assert!(matches!(choice, Choice::Nowhere(why) if why.contains("--upstream")));
     }
 
     #[test]
     fn a_rootless_address_is_somebody_elses() {
         let seen = observed(bridge("172.17.0.2"), &[(80, "127.0.0.1:8080")]);
-        let choice = choose(&seen, 80, None, &Locality::Rootless, &docker0());
+        let choice = choose(&seen, WEB, None, &Locality::Rootless, &docker0());
         assert_eq!(at(&choice), ["127.0.0.1:8080 Published"]);
     }
 
@@ -308,19 +350,16 @@ mod tests {
     fn a_remote_engine_is_reached_on_its_host() {
         let remote = Locality::Remote("box".to_owned());
         let seen = observed(bridge("172.17.0.2"), &[(80, "0.0.0.0:8080")]);
-        let choice = choose(&seen, 80, None, &remote, &docker0());
+        let choice = choose(&seen, WEB, None, &remote, &docker0());
         assert_eq!(choice, Choice::PublishedOn("box".to_owned(), vec![8080]));
-        let choice = choose(&observed(Networking::Host, &[]), 80, None, &remote, &[]);
+        let choice = choose(&observed(Networking::Host, &[]), WEB, None, &remote, &[]);
         assert_eq!(choice, Choice::PublishedOn("box".to_owned(), vec![80]));
     }
 
     #[test]
-    fn host_and_borrowed_networks() {
-        let choice = choose(&observed(Networking::Host, &[]), 80, None, &Locality::Local, &[]);
+    fn the_hosts_own_network() {
+        let choice = choose(&observed(Networking::Host, &[]), WEB, None, &Locality::Local, &[]);
         assert_eq!(at(&choice), ["127.0.0.1:80 Direct", "[::1]:80 Direct"]);
-        let seen = observed(Networking::Container("db".to_owned()), &[]);
-        let choice = choose(&seen, 80, None, &Locality::Local, &[]);
-        assert_eq!(choice, Choice::SameAs("db".to_owned()));
     }
 
     #[test]
@@ -328,9 +367,9 @@ mod tests {
         let networks = [("a", "172.17.0.2"), ("b", "172.17.0.3")];
         let own = networks.map(|(name, ip)| (name.to_owned(), ip.parse().unwrap())).into();
         let seen = observed(Networking::Own(own), &[]);
-        let choice = choose(&seen, 80, Some("b"), &Locality::Local, &docker0());
+        let choice = choose(&seen, WEB, Some("b"), &Locality::Local, &docker0());
         assert_eq!(at(&choice), ["172.17.0.3:80 Direct"]);
-        let choice = choose(&seen, 80, Some("c"), &Locality::Local, &docker0());
+        let choice = choose(&seen, WEB, Some("c"), &Locality::Local, &docker0());
         assert!(matches!(choice, Choice::Nowhere(why) if why.contains("a, b")));
     }
 
@@ -338,18 +377,19 @@ mod tests {
     fn the_daemon_never_connects_to_itself() {
         let target = |own: &str| Target {
             name: ContainerName::new("web").unwrap(),
-            port: 80,
+            ports: Ports::one(WEB),
             upstream: None,
             network: None,
             ready: crate::config::Ready::Auto,
             stop_timeout: None,
             keepalive: std::time::Duration::from_secs(60),
-            own_addresses: vec![own.parse().unwrap()],
+            own_addresses: vec![(Protocol::Tcp, own.parse().unwrap())],
         };
-        let upstream = || vec![Upstream::tcp("127.0.0.1:80".parse().unwrap(), Via::Direct)];
-        assert!(not_ourselves(&target("0.0.0.0:80"), upstream()).is_err());
-        assert!(not_ourselves(&target("127.0.0.1:80"), upstream()).is_err());
-        assert!(not_ourselves(&target("127.0.0.2:80"), upstream()).is_ok());
-        assert!(not_ourselves(&target("0.0.0.0:81"), upstream()).is_ok());
+        let upstream = || vec![Upstream::at("127.0.0.1:80".parse().unwrap(), Via::Direct)];
+        assert!(not_ourselves(&target("0.0.0.0:80"), Protocol::Tcp, upstream()).is_err());
+        assert!(not_ourselves(&target("127.0.0.1:80"), Protocol::Tcp, upstream()).is_err());
+        assert!(not_ourselves(&target("127.0.0.2:80"), Protocol::Tcp, upstream()).is_ok());
+        assert!(not_ourselves(&target("0.0.0.0:81"), Protocol::Tcp, upstream()).is_ok());
+        assert!(not_ourselves(&target("0.0.0.0:80"), Protocol::Udp, upstream()).is_ok());
     }
 }

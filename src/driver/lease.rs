@@ -56,7 +56,7 @@ impl ServiceHandle {
             todo: Vec::new(),
             claims: HashMap::new(),
             next_client: 0,
-            upstream: None,
+            upstreams: Vec::new(),
             spare: None,
             armed: None,
             closed: false,
@@ -81,8 +81,9 @@ impl ServiceHandle {
         &self.shared
     }
 
-    /// Asks for the target and waits until it is ready. Dropping the future is leaving.
-    pub async fn acquire(&self) -> Result<Lease, Refused> {
+    /// Asks for the target and waits until it is ready; `port` is the place of the port that is to
+    /// be connected to. Dropping the future is leaving.
+    pub async fn acquire(&self, port: usize) -> Result<Lease, Refused> {
         let mut wait = {
             let mut state = self.shared.lock();
             if state.closed {
@@ -94,7 +95,7 @@ impl ServiceHandle {
             let State { core, out, .. } = &mut *state;
             match core.acquire(now, client, out) {
                 Admission::Granted => {
-                    let granted = state.granted(None);
+                    let granted = state.granted(port, None);
                     drop(state);
                     self.shared.changed();
                     return Ok(self.lease(granted));
@@ -102,7 +103,7 @@ impl ServiceHandle {
                 Admission::Refused(refused) => return Err(refused),
                 Admission::Waiting => {
                     let (claim, answer) = oneshot::channel();
-                    state.claims.insert(client, claim);
+                    state.claims.insert(client, (port, claim));
                     self.shared.settle(&mut state);
                     Wait { shared: &self.shared, client, answer, over: false }
                 }
@@ -162,7 +163,7 @@ impl Lease {
     /// container may own the address by now. While the engine is away nobody can tell.
     pub async fn goes_on(&self) -> bool {
         let failed = self.shared.clock.now();
-        self.shared.suspicion.notify_one();
+        self.suspect();
         loop {
             let looked = self.shared.looked.notified();
             if !self.is_current() {
@@ -173,6 +174,11 @@ impl Lease {
             }
             looked.await;
         }
+    }
+
+    /// Has the target looked at: somebody could not reach it.
+    pub fn suspect(&self) {
+        self.shared.suspicion.notify_one();
     }
 
     /// How long a connect may take before it is sent again; it may be raised for all.
@@ -257,12 +263,13 @@ pub(super) struct State {
     out: Vec<Action>,
     /// What the driver has yet to do.
     pub(super) todo: Vec<Action>,
-    claims: HashMap<Client, oneshot::Sender<Answer>>,
+    /// Who waits, and for which port.
+    claims: HashMap<Client, (usize, oneshot::Sender<Answer>)>,
     next_client: u64,
-    /// Where the target is, once this run was seen ready.
-    pub(super) upstream: Option<Upstream>,
-    /// The connection that proved it, until the first client takes it.
-    pub(super) spare: Option<Stream>,
+    /// Where each port of the target is, once this run was seen ready.
+    pub(super) upstreams: Vec<Upstream>,
+    /// The connection that proved it, and to which port, until the first client takes it.
+    pub(super) spare: Option<(usize, Stream)>,
     /// When the driver looks at its deadline next.
     pub(super) armed: Option<Moment>,
     /// Nobody is admitted any more.
@@ -272,8 +279,8 @@ pub(super) struct State {
 }
 
 impl State {
-    fn granted(&self, spare: Option<Stream>) -> Granted {
-        Granted { run: self.core.run(), upstream: self.upstream.clone(), spare }
+    fn granted(&self, port: usize, spare: Option<Stream>) -> Granted {
+        Granted { run: self.core.run(), upstream: self.upstreams.get(port).cloned(), spare }
     }
 }
 
@@ -345,17 +352,17 @@ impl Shared {
             next += 1;
             match action {
                 Action::Grant(client) => {
-                    let spare = state.spare.take();
-                    let granted = state.granted(spare);
-                    let claim = state.claims.remove(&client);
-                    let taken = claim.is_some_and(|claim| claim.send(Ok(granted)).is_ok());
+                    let taken = state.claims.remove(&client).is_some_and(|(port, claim)| {
+                        let spare = state.spare.take_if(|(of, _)| *of == port);
+                        claim.send(Ok(state.granted(port, spare.map(|(_, spare)| spare)))).is_ok()
+                    });
                     if !taken {
                         let State { core, out, .. } = state;
                         core.handle(self.clock.now(), Event::Release, out);
                     }
                 }
                 Action::Refuse(client, refused) => {
-                    if let Some(claim) = state.claims.remove(&client) {
+                    if let Some((_, claim)) = state.claims.remove(&client) {
                         // A client that has left in this moment needs no answer.
                         drop(claim.send(Err(refused)));
                     }

@@ -7,29 +7,39 @@
 use std::fs;
 use std::path::Path;
 
-/// Whether something listens on TCP `port` in the network of process `pid`, which must be of
-/// container `id`. `None` if that cannot be told: the process is not ours to see, or not of this
+use crate::port::{Port, Protocol};
+
+/// Whether something listens on TCP `port`, or is bound to UDP `port`, in the network of process
+/// `pid`, which must be of container `id`. `None` if that cannot be told: the process is not ours to see, or not of this
 /// container because its number is of another PID namespace.
-pub(super) fn listens(pid: u32, id: &str, port: u16) -> Option<bool> {
+pub(super) fn listens(pid: u32, id: &str, port: Port) -> Option<bool> {
     let process = Path::new("/proc").join(pid.to_string());
     let cgroup = fs::read_to_string(process.join("cgroup")).ok()?;
     if id.is_empty() || !cgroup.contains(id) {
         return None;
     }
-    let v4 = fs::read_to_string(process.join("net/tcp")).ok()?;
-    let v6 = fs::read_to_string(process.join("net/tcp6")).unwrap_or_default();
+    let (v4, v6) = match port.protocol {
+        Protocol::Tcp => ("net/tcp", "net/tcp6"),
+        Protocol::Udp => ("net/udp", "net/udp6"),
+    };
+    let v4 = fs::read_to_string(process.join(v4)).ok()?;
+    let v6 = fs::read_to_string(process.join(v6)).unwrap_or_default();
     Some(v4.lines().chain(v6.lines()).any(|line| is_listener(line, port)))
 }
 
 /// `  0: 00000000:1F90 00000000:0000 0A …`: number, local address, remote address, state; 0A is
-/// LISTEN.
-fn is_listener(line: &str, port: u16) -> bool {
+/// LISTEN, and 07 a UDP socket that takes datagrams from anybody.
+fn is_listener(line: &str, port: Port) -> bool {
     let mut words = line.split_whitespace().skip(1);
     let (local, _remote, state) = (words.next(), words.next(), words.next());
     let local_port = local
         .and_then(|local| local.rsplit_once(':'))
         .and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
-    state == Some("0A") && local_port == Some(port)
+    let taking = match port.protocol {
+        Protocol::Tcp => "0A",
+        Protocol::Udp => "07",
+    };
+    state == Some(taking) && local_port == Some(port.number)
 }
 
 #[cfg(test)]
@@ -39,18 +49,25 @@ mod tests {
     #[test]
     fn listening_lines_are_told_from_others() {
         let line = "   0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000";
-        assert!(is_listener(line, 8080));
-        assert!(!is_listener(line, 8081));
+        assert!(is_listener(line, Port::tcp(8080)));
+        assert!(!is_listener(line, Port::tcp(8081)));
         let v6 = "   1: 00000000000000000000000000000000:1F90 0000:0000 0A 0:0";
-        assert!(is_listener(v6, 8080));
-        assert!(!is_listener("   2: 0100007F:1F90 0100007F:9999 01 0:0", 8080));
-        assert!(!is_listener("  sl  local_address rem_address   st", 8080));
-        assert!(!is_listener("", 8080));
+        assert!(is_listener(v6, Port::tcp(8080)));
+        assert!(!is_listener("   2: 0100007F:1F90 0100007F:9999 01 0:0", Port::tcp(8080)));
+        assert!(!is_listener("  sl  local_address rem_address   st", Port::tcp(8080)));
+        assert!(!is_listener("", Port::tcp(8080)));
+    }
+
+    #[test]
+    fn a_bound_datagram_socket_is_no_tcp_listener() {
+        let line = " 2411: 00000000:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000";
+        assert!(is_listener(line, Port::udp(53)));
+        assert!(!is_listener(line, Port::tcp(53)));
     }
 
     #[test]
     fn a_process_of_no_such_container_tells_nothing() {
-        assert_eq!(listens(std::process::id(), "0123456789abcdef", 80), None);
-        assert_eq!(listens(std::process::id(), "", 80), None);
+        assert_eq!(listens(std::process::id(), "0123456789abcdef", Port::tcp(80)), None);
+        assert_eq!(listens(std::process::id(), "", Port::tcp(80)), None);
     }
 }

@@ -19,18 +19,19 @@ pub use address::{Upstream, Via, of as addresses_of};
 pub use lease::{Lease, ServiceHandle, Status};
 pub use task::Driver;
 
-use crate::config::{Ready, Settings};
+use crate::config::{GivenUpstream, Ports, Ready, Settings};
 use crate::engine::ContainerName;
+use crate::port::Protocol;
 
 /// What the driver needs to know of its service.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The container.
     pub name: ContainerName,
-    /// The application's port in it.
-    pub port: u16,
-    /// `host:port` or `unix:/path` to connect to, outranking what the engine says.
-    pub upstream: Option<String>,
+    /// The application's ports in it.
+    pub ports: Ports,
+    /// Where to connect, outranking what the engine says.
+    pub upstream: Option<GivenUpstream>,
     /// The network to reach it on.
     pub network: Option<String>,
     /// When it counts as ready.
@@ -40,15 +41,15 @@ pub struct Target {
     /// Keepalive of connections to it.
     pub keepalive: Duration,
     /// Where the daemon itself listens, so that it never connects to itself.
-    pub own_addresses: Vec<SocketAddr>,
+    pub own_addresses: Vec<(Protocol, SocketAddr)>,
 }
 
 impl Target {
     /// The target of `settings`.
-    pub fn new(settings: &Settings, own_addresses: Vec<SocketAddr>) -> Self {
+    pub fn new(settings: &Settings, own_addresses: Vec<(Protocol, SocketAddr)>) -> Self {
         Self {
             name: settings.container.clone(),
-            port: settings.port,
+            ports: settings.ports.clone(),
             upstream: settings.upstream.clone(),
             network: settings.network.clone(),
             ready: settings.ready.clone(),

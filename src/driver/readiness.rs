@@ -21,6 +21,7 @@ use crate::activation::{Cause, Pauses};
 use crate::clock;
 use crate::config::Ready;
 use crate::engine::{Engine, HealthCheck, Networking, Observed, State, Verdict, head_of};
+use crate::port::{Port, Protocol};
 use crate::proxy::Stream;
 
 /// Beside the events the target is looked at this often while it is waited for: an event lost on
@@ -40,6 +41,9 @@ const FORWARDER_CLOSES_AT_LAST: Duration = Duration::from_secs(1);
 /// So many tries come one after the other, before the first pause; each takes some 25 µs.
 const EAGER_TRIES: u32 = 20;
 
+/// How much later than its first TCP port an application may bind its UDP ports.
+const DATAGRAMS_LATER: Duration = Duration::from_secs(1);
+
 /// How long one answer to `--ready http:` may take.
 const HTTP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -52,8 +56,9 @@ const CONNECT_LIMIT_MAX: Duration = Duration::from_secs(2);
 /// A ready target.
 #[derive(Debug)]
 pub(super) struct Readied {
-    pub(super) upstream: Upstream,
-    /// The connection that proved it.
+    /// Where each port is.
+    pub(super) upstreams: Vec<Upstream>,
+    /// The connection to the first TCP port that proved it.
     pub(super) spare: Option<Stream>,
     /// How long it took to connect; zero if nobody has.
     pub(super) took: Duration,
@@ -133,23 +138,27 @@ impl<E: Engine> Probe<E> {
         };
         let began = clock::instant();
         let candidates = self.candidates(Arc::clone(&observed)).await?;
-        let mut ready = match &self.target.ready {
-            Ready::Auto | Ready::Tcp => self.port(&observed, &candidates).await,
-            Ready::Http(path) => self.http(&candidates, path).await,
+        let first = self.target.ports.first();
+        let mut answer = match &self.target.ready {
+            Ready::Auto | Ready::Tcp => self.port(&observed, &candidates[first]).await,
+            Ready::Http(path) => self.http(&candidates[first], path).await,
             // One of several has to be chosen; one alone needs no asking.
-            Ready::Health | Ready::None if candidates.len() > 1 => {
-                self.port(&observed, &candidates).await
+            Ready::Health | Ready::None if candidates[first].len() > 1 => {
+                self.port(&observed, &candidates[first]).await
             }
-            Ready::Health | Ready::None => {
-                Readied { upstream: candidates[0].clone(), spare: None, took: Duration::ZERO }
-            }
+            Ready::Health | Ready::None => Answer::unasked(&candidates[first][0]),
         };
         if let Some(check) = check {
             self.healthy(&check).await;
             // The application may have closed a connection that said nothing for so long.
-            if ready.spare.as_ref().is_some_and(Stream::is_dead) {
-                ready = self.port(&observed, &candidates).await;
+            if answer.spare.as_ref().is_some_and(Stream::is_dead) {
+                answer = self.port(&observed, &candidates[first]).await;
             }
+        }
+        let Answer { upstream, spare, took } = answer;
+        let upstreams = address::beside(&upstream, first, candidates);
+        if self.target.ready == Ready::Auto {
+            self.other_datagrams(&observed, first).await;
         }
         // After so long it may have died, and another container own its address. The driver's own
         // look ends this question then; what is only paused may go on.
@@ -161,7 +170,7 @@ impl<E: Engine> Probe<E> {
             self.shared.look.notify_one();
             sleep(Duration::from_millis(50)).await;
         }
-        Ok(ready)
+        Ok(Readied { upstreams, spare, took })
     }
 
     /// What the engine says of the target, as soon as it says something.
@@ -176,15 +185,15 @@ impl<E: Engine> Probe<E> {
         }
     }
 
-    /// Where to try. While the engine restarts the target it has no address for a moment.
+    /// Where to try each port. While the engine restarts the target it has no address for a moment.
     async fn candidates(
         &self,
         mut observed: Arc<Observed>,
-    ) -> Result<Vec<Upstream>, (Cause, String)> {
+    ) -> Result<Vec<Vec<Upstream>>, (Cause, String)> {
         let mut tries = 0;
         loop {
             match address::find(&*self.engine, &self.target, &observed).await {
-                Ok(found) if !found.is_empty() => return Ok(found),
+                Ok(found) if found.iter().all(|port| !port.is_empty()) => return Ok(found),
                 Ok(_) => self.progress.set("it has no address"),
                 Err(why) if tries >= 20 => return Err((Cause::Unreachable, why)),
                 Err(why) => self.progress.set(why),
@@ -195,8 +204,14 @@ impl<E: Engine> Probe<E> {
         }
     }
 
-    /// Waits until one of the addresses accepts.
-    async fn port(&self, observed: &Observed, candidates: &[Upstream]) -> Readied {
+    /// Waits until one of the first port's addresses accepts; a UDP port accepts nothing, so it is
+    /// waited for until something is bound to it, if that can be told.
+    async fn port(&self, observed: &Observed, candidates: &[Upstream]) -> Answer {
+        let port = self.target.ports.all()[self.target.ports.first()];
+        if port.protocol == Protocol::Udp {
+            self.datagrams(observed, port).await;
+            return Answer::unasked(&candidates[0]);
+        }
         let mut pauses = Pauses::port();
         let mut limit = CONNECT_LIMIT;
         let mut eager = EAGER_TRIES;
@@ -223,7 +238,7 @@ impl<E: Engine> Probe<E> {
                     }
                     Tried::Ready(stream, took) => {
                         let upstream = upstream.clone();
-                        return Readied { upstream, spare: Some(stream), took };
+                        return Answer { upstream, spare: Some(stream), took };
                     }
                     Tried::NotYet(why) => self.progress.set(why),
                     Tried::TimedOut => {
@@ -247,7 +262,38 @@ impl<E: Engine> Probe<E> {
     fn listens(&self, observed: &Observed, upstream: &Upstream) -> Option<bool> {
         match upstream.via {
             Via::Direct => None,
-            Via::Published => listening::listens(observed.pid?, &observed.id, self.target.port),
+            Via::Published => {
+                let port = self.target.ports.all()[self.target.ports.first()];
+                listening::listens(observed.pid?, &observed.id, port)
+            }
+        }
+    }
+
+    /// Waits until something is bound to a UDP port, as far as the kernel tells.
+    async fn datagrams(&self, observed: &Observed, port: Port) {
+        let mut pauses = Pauses::port();
+        while let Some(pid) = observed.pid
+            && listening::listens(pid, &observed.id, port) == Some(false)
+        {
+            self.progress.set(format!("nothing is bound to its port {port} yet"));
+            sleep(pauses.pause()).await;
+        }
+    }
+
+    /// The same for the UDP ports beside a TCP port that answers already: they are bound by then or
+    /// within a moment, and nobody waits long for one that never is.
+    async fn other_datagrams(&self, observed: &Observed, first: usize) {
+        for (place, port) in self.target.ports.all().iter().enumerate() {
+            if place == first || port.protocol == Protocol::Tcp {
+                continue;
+            }
+            if timeout(DATAGRAMS_LATER, self.datagrams(observed, *port)).await.is_err() {
+                warn!(
+                    container = %self.target.name, %port,
+                    "it answers, but nothing is bound to this port of it yet; what is sent there \
+                     may be lost"
+                );
+            }
         }
     }
 
@@ -271,7 +317,7 @@ impl<E: Engine> Probe<E> {
     }
 
     /// Waits until a GET of `path` answers 2xx or 3xx.
-    async fn http(&self, candidates: &[Upstream], path: &str) -> Readied {
+    async fn http(&self, candidates: &[Upstream], path: &str) -> Answer {
         let mut pauses = Pauses::http();
         loop {
             for upstream in candidates {
@@ -282,11 +328,7 @@ impl<E: Engine> Probe<E> {
                     Ok(Err(error)) => format!("{host}: {error}"),
                     Ok(Ok(stream)) => match head_of(stream, &host, path, HTTP_LIMIT).await {
                         Ok((200..=399, _)) => {
-                            return Readied {
-                                upstream: upstream.clone(),
-                                spare: None,
-                                took: Duration::ZERO,
-                            };
+                            return Answer::unasked(upstream);
                         }
                         Ok((status, _)) => format!("GET {path} answers {status}"),
                         Err(error) => format!("GET {path}: {error}"),
@@ -345,6 +387,20 @@ impl<E: Engine> Probe<E> {
             }
             sleep(pauses.pause()).await;
         }
+    }
+}
+
+/// The first port's answer.
+struct Answer {
+    upstream: Upstream,
+    spare: Option<Stream>,
+    took: Duration,
+}
+
+impl Answer {
+    /// Of a port that was not connected to.
+    fn unasked(upstream: &Upstream) -> Self {
+        Self { upstream: upstream.clone(), spare: None, took: Duration::ZERO }
     }
 }
 

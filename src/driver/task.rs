@@ -379,9 +379,10 @@ impl<E: Engine> Driver<E> {
         match answer {
             Ok(ready) => {
                 let waited = state.core.waiting();
-                let address = ready.upstream.address.clone();
-                state.upstream = Some(ready.upstream);
-                state.spare = ready.spare;
+                let first = self.target.ports.first();
+                let address = ready.upstreams[first].address.clone();
+                state.upstreams = ready.upstreams;
+                state.spare = ready.spare.map(|spare| (first, spare));
                 shared.connect_limit.reset(ready.took);
                 shared.feed_locked(&mut state, Event::Ready(run));
                 state.spare = None;

@@ -9,6 +9,7 @@ use bollard::models::{
 };
 
 use super::{EngineError, Exit, Health, HealthCheck, Lasting, Networking, Observed, State};
+use crate::port::Port;
 
 /// A check without a time limit of its own gets the engines' default.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -122,11 +123,11 @@ fn check(config: HealthConfig) -> Option<HealthCheck> {
     (!argv.is_empty()).then_some(HealthCheck { argv, timeout })
 }
 
-/// TCP ports only; an address of everywhere is kept as it is.
-fn ports(map: Option<PortMap>) -> BTreeMap<u16, Vec<SocketAddr>> {
+/// TCP and UDP ports; an address of everywhere is kept as it is.
+fn ports(map: Option<PortMap>) -> BTreeMap<Port, Vec<SocketAddr>> {
     let mut ports = BTreeMap::new();
     for (port, bindings) in map.unwrap_or_default() {
-        let Some(port) = tcp_port(&port) else { continue };
+        let Ok(port) = port.parse::<Port>() else { continue };
         let addresses: Vec<SocketAddr> = bindings
             .unwrap_or_default()
             .into_iter()
@@ -141,12 +142,6 @@ fn ports(map: Option<PortMap>) -> BTreeMap<u16, Vec<SocketAddr>> {
         }
     }
     ports
-}
-
-/// `3000/tcp` → 3000; anything else is not for us.
-fn tcp_port(port: &str) -> Option<u16> {
-    let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-    if protocol == "tcp" { number.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -168,7 +163,7 @@ mod tests {
             "RestartPolicy":{"Name":"always"},
             "PortBindings":{"80/tcp":[{"HostIp":"","HostPort":"8080"}]}},
             "NetworkSettings":{"Ports":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}],
-            "53/udp":null},"Networks":{"bridge":{"IPAddress":"172.17.0.2"},
+            "53/udp":[{"HostIp":"::","HostPort":"5353"}],"9/sctp":null},"Networks":{"bridge":{"IPAddress":"172.17.0.2"},
             "none":{"IPAddress":""}}}}"#,
         )
         .unwrap();
@@ -184,8 +179,9 @@ mod tests {
             seen.networking,
             Networking::Own([("bridge".to_owned(), "172.17.0.2".parse().unwrap())].into())
         );
-        assert_eq!(seen.published[&80], ["0.0.0.0:8080".parse().unwrap()]);
-        assert_eq!(seen.publishes[&80], ["0.0.0.0:8080".parse().unwrap()]);
+        assert_eq!(seen.published[&Port::tcp(80)], ["0.0.0.0:8080".parse().unwrap()]);
+        assert_eq!(seen.published[&Port::udp(53)], ["[::]:5353".parse().unwrap()]);
+        assert_eq!(seen.publishes[&Port::tcp(80)], ["0.0.0.0:8080".parse().unwrap()]);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::port::Port;
+
 /// Whether the target runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -97,11 +99,11 @@ pub struct Observed {
     pub networking: Networking,
     /// The names of its networks, known also while it does not run.
     pub networks: Vec<String>,
-    /// Container TCP port → where the engine publishes it.
-    pub published: BTreeMap<u16, Vec<SocketAddr>>,
-    /// Container TCP port → where it asked to be published, known also while it does not run.
+    /// Container port → where the engine publishes it.
+    pub published: BTreeMap<Port, Vec<SocketAddr>>,
+    /// Container port → where it asked to be published, known also while it does not run.
     /// Port 0 is one of the engine's choice.
-    pub publishes: BTreeMap<u16, Vec<SocketAddr>>,
+    pub publishes: BTreeMap<Port, Vec<SocketAddr>>,
     /// How long it may take to stop; `None` is the engine's default of 10 s.
     pub stop_timeout: Option<Duration>,
     /// Whether a stop leaves something to start again.

@@ -21,8 +21,8 @@ const TELL_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Who takes accepted connections.
 pub trait Acceptor: Send + Sync + 'static {
-    /// Takes one; the permit is given back with it.
-    fn accepted(&self, stream: Stream, permit: OwnedSemaphorePermit);
+    /// Takes one, which leads to the port at that place; the permit is given back with it.
+    fn accepted(&self, stream: Stream, port: usize, permit: OwnedSemaphorePermit);
 }
 
 /// Accepts on all of `listeners` until `stop`, and gives them back.
@@ -47,9 +47,9 @@ pub async fn accept_all(
             accepted = accept_one(&listeners, &mut turn, &places) => accepted,
         };
         match accepted {
-            Ok((stream, permit)) => {
+            Ok((stream, port, permit)) => {
                 pauses = Pauses::accept();
-                acceptor.accepted(stream, permit);
+                acceptor.accepted(stream, port, permit);
             }
             Err(error) if is_of_the_client(&error) => debug!(%error, "a client left unaccepted"),
             Err(error) => {
@@ -76,7 +76,7 @@ pub fn accept_rest(listener: &Listener, places: &Arc<Semaphore>, acceptor: &impl
     while let Ok(permit) = Arc::clone(places).try_acquire_owned()
         && let Ok(stream) = listener.accept_now()
     {
-        acceptor.accepted(stream, permit);
+        acceptor.accepted(stream, listener.port, permit);
     }
 }
 
@@ -85,20 +85,21 @@ async fn accept_one(
     listeners: &[Listener],
     turn: &mut usize,
     places: &Arc<Semaphore>,
-) -> io::Result<(Stream, OwnedSemaphorePermit)> {
+) -> io::Result<(Stream, usize, OwnedSemaphorePermit)> {
     let permit =
         Arc::clone(places).acquire_owned().await.map_err(|_| io::Error::other("closed"))?;
-    let stream = poll_fn(|cx| {
+    let accepted = poll_fn(|cx| {
         for step in 0..listeners.len() {
             let index = (*turn + step) % listeners.len();
             if let Poll::Ready(accepted) = listeners[index].poll_accept(cx) {
                 *turn = index + 1;
-                return Poll::Ready(accepted);
+                return Poll::Ready(accepted.map(|stream| (stream, listeners[index].port)));
             }
         }
         Poll::Pending
     });
-    Ok((stream.await?, permit))
+    let (stream, port) = accepted.await?;
+    Ok((stream, port, permit))
 }
 
 /// Errors of one connection, not of the socket (accept(2)).

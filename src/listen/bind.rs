@@ -6,11 +6,12 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 use thiserror::Error;
 
-use super::Listener;
-use crate::config::{ConnectionLimits, ListenAddress};
+use super::{Datagrams, Listener, Sockets};
+use crate::config::{ConnectionLimits, Listen, ListenAddress};
+use crate::port::{Port, Protocol};
 
 /// How many clients may wait in the kernel before they are accepted. With 128 a burst of
 /// thousands waits 8 to 16 s for retransmissions; the kernel caps it at `net.core.somaxconn`.
@@ -48,27 +49,38 @@ fn hint(error: &io::Error, address: &str) -> &'static str {
     }
 }
 
-/// Binds all of `addresses`, or none.
-pub fn bind(
-    addresses: &[ListenAddress],
-    limits: ConnectionLimits,
-) -> Result<Vec<Listener>, BindError> {
-    let mut listeners = Vec::new();
-    for address in addresses {
+/// Binds all of `listens`, or none.
+pub fn bind(listens: &[Listen], limits: ConnectionLimits) -> Result<Sockets, BindError> {
+    let mut sockets = Sockets::default();
+    for Listen { address, port: leads_to } in listens {
         match address {
-            ListenAddress::Everywhere(port) => listeners.extend(everywhere(*port, limits)?),
-            ListenAddress::Tcp(address) => listeners.push(tcp(*address, limits)?),
-            ListenAddress::Unix(path) => listeners.push(unix(path)?),
+            ListenAddress::Everywhere(Port { number, protocol: Protocol::Tcp }) => {
+                let tcp = |address| tcp(address, *leads_to, limits);
+                sockets.streams.extend(everywhere(*number, tcp)?);
+            }
+            ListenAddress::Everywhere(Port { number, protocol: Protocol::Udp }) => {
+                sockets.datagrams.extend(everywhere(*number, |address| udp(address, *leads_to))?);
+            }
+            ListenAddress::At(Protocol::Tcp, address) => {
+                sockets.streams.push(tcp(*address, *leads_to, limits)?);
+            }
+            ListenAddress::At(Protocol::Udp, address) => {
+                sockets.datagrams.push(udp(*address, *leads_to)?);
+            }
+            ListenAddress::Unix(path) => sockets.streams.push(unix(path, *leads_to)?),
         }
     }
-    Ok(listeners)
+    Ok(sockets)
 }
 
 /// Binds a port on all interfaces, IPv4 and IPv6, as `docker -p` does; a machine without IPv6
 /// gets IPv4 alone.
-pub fn everywhere(port: u16, limits: ConnectionLimits) -> Result<Vec<Listener>, BindError> {
-    let v4 = tcp((Ipv4Addr::UNSPECIFIED, port).into(), limits)?;
-    match tcp((Ipv6Addr::UNSPECIFIED, port).into(), limits) {
+fn everywhere<T>(
+    number: u16,
+    bind: impl Fn(SocketAddr) -> Result<T, BindError>,
+) -> Result<Vec<T>, BindError> {
+    let v4 = bind((Ipv4Addr::UNSPECIFIED, number).into())?;
+    match bind((Ipv6Addr::UNSPECIFIED, number).into()) {
         Ok(v6) => Ok(vec![v4, v6]),
         Err(BindError { error, .. })
             if matches!(
@@ -82,22 +94,42 @@ pub fn everywhere(port: u16, limits: ConnectionLimits) -> Result<Vec<Listener>, 
     }
 }
 
-fn tcp(address: SocketAddr, limits: ConnectionLimits) -> Result<Listener, BindError> {
+fn tcp(
+    address: SocketAddr,
+    leads_to: usize,
+    limits: ConnectionLimits,
+) -> Result<Listener, BindError> {
     let bound = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        let socket =
+            Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
         socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
-            // So that it can stand beside a socket of the same port on IPv4.
-            socket.set_only_v6(true)?;
-        }
-        socket.bind(&address.into())?;
+        bind_to(&socket, address)?;
         socket.listen(BACKLOG)?;
-        Listener::tcp(socket.into(), limits)
+        Listener::tcp(socket.into(), leads_to, limits)
     };
     bound().map_err(|error| BindError { address: address.to_string(), error })
 }
 
-fn unix(path: &Path) -> Result<Listener, BindError> {
+/// Without `SO_REUSEADDR`, which would let another process of ours take the datagrams.
+fn udp(address: SocketAddr, leads_to: usize) -> Result<Datagrams, BindError> {
+    let bound = || {
+        let socket =
+            Socket::new(Domain::for_address(address), Type::DGRAM, Some(socket2::Protocol::UDP))?;
+        bind_to(&socket, address)?;
+        Datagrams::new(socket.into(), leads_to)
+    };
+    bound().map_err(|error| BindError { address: format!("udp:{address}"), error })
+}
+
+fn bind_to(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv6() {
+        // So that it can stand beside a socket of the same port on IPv4.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())
+}
+
+fn unix(path: &Path, leads_to: usize) -> Result<Listener, BindError> {
     let bound = || {
         let address = SockAddr::unix(path)?;
         let bind = || {
@@ -113,7 +145,7 @@ fn unix(path: &Path) -> Result<Listener, BindError> {
             socket => socket?,
         };
         socket.listen(BACKLOG)?;
-        Listener::unix(socket.into(), Some(path.to_owned()))
+        Listener::unix(socket.into(), leads_to, Some(path.to_owned()))
     };
     bound().map_err(|error| BindError { address: format!("unix:{}", path.display()), error })
 }

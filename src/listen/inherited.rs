@@ -3,21 +3,24 @@
 use std::env;
 use std::fmt;
 use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::UnixListener;
 
 use listenfd::ListenFd;
 use socket2::SockRef;
 use thiserror::Error;
 
-use super::Listener;
-use crate::config::ConnectionLimits;
+use super::{Datagrams, Listener, Sockets};
+use crate::config::{self, ConnectionLimits, Ports};
+use crate::port::Protocol;
 
 /// A handed over descriptor that is no use.
 #[derive(Debug, Error)]
 pub enum InheritError {
-    /// Not a TCP or Unix stream socket.
+    /// Not a TCP, UDP or Unix stream socket.
     #[error(
         "the socket {name} that systemd handed over cannot be used ({error}): ListenStream= of a \
-         TCP port or a Unix path is needed"
+         TCP port or a Unix path is needed, or ListenDatagram= of a UDP port"
     )]
     Kind {
         /// Its place, and its name if it has one.
@@ -31,6 +34,9 @@ pub enum InheritError {
          hands over single connections; set Accept=no"
     )]
     NotListening(String),
+    /// They do not fit the ports of the application.
+    #[error("the sockets that systemd handed over do not fit --port and --map: {0}")]
+    Ports(String),
 }
 
 /// What was handed over, not looked at yet.
@@ -64,20 +70,44 @@ impl Inherited {
         self.len() == 0
     }
 
-    /// All of them as listeners. Wants to be called within the runtime.
-    pub fn listeners(mut self, limits: ConnectionLimits) -> Result<Vec<Listener>, InheritError> {
-        (0..self.len()).map(|index| self.listener(index, limits)).collect()
+    /// All of them, each with the port it leads to. Wants to be called within the runtime.
+    pub fn sockets(
+        mut self,
+        ports: &Ports,
+        limits: ConnectionLimits,
+    ) -> Result<Sockets, InheritError> {
+        let mut taken = Vec::new();
+        for index in 0..self.len() {
+            taken.push(self.take(index)?);
+        }
+        let told: Vec<_> = taken
+            .iter()
+            .enumerate()
+            .map(|(index, socket)| config::Socket {
+                protocol: socket.protocol(),
+                name: self.names.get(index).map(String::as_str),
+                wished: None,
+            })
+            .collect();
+        let places = ports.assign(&told).map_err(|wrong| InheritError::Ports(wrong.join("; ")))?;
+        let mut sockets = Sockets::default();
+        for (index, (socket, port)) in taken.into_iter().zip(places).enumerate() {
+            let kind = |error| InheritError::Kind { name: self.name(index), error };
+            match socket {
+                Taken::Tcp(tcp) => {
+                    sockets.streams.push(Listener::tcp(tcp, port, limits).map_err(kind)?);
+                }
+                Taken::Unix(unix) => {
+                    sockets.streams.push(Listener::unix(unix, port, None).map_err(kind)?);
+                }
+                Taken::Udp(udp) => sockets.datagrams.push(Datagrams::new(udp, port).map_err(kind)?),
+            }
+        }
+        Ok(sockets)
     }
 
-    fn listener(
-        &mut self,
-        index: usize,
-        limits: ConnectionLimits,
-    ) -> Result<Listener, InheritError> {
-        let name = match self.names.get(index).map(String::as_str) {
-            None | Some("" | "unknown") => format!("number {}", index + 1),
-            Some(name) => format!("number {} ({name:?})", index + 1),
-        };
+    fn take(&mut self, index: usize) -> Result<Taken, InheritError> {
+        let name = self.name(index);
         let kind = |error| InheritError::Kind { name: name.clone(), error };
         let listening = |socket: SockRef<'_>| match socket.is_listener() {
             Ok(true) => Ok(()),
@@ -86,11 +116,37 @@ impl Inherited {
         };
         if let Ok(Some(tcp)) = self.fds.take_tcp_listener(index) {
             listening(SockRef::from(&tcp))?;
-            return Listener::tcp(tcp, limits).map_err(kind);
+            return Ok(Taken::Tcp(tcp));
+        }
+        if let Ok(Some(udp)) = self.fds.take_udp_socket(index) {
+            return Ok(Taken::Udp(udp));
         }
         let unix = self.fds.take_unix_listener(index).map_err(kind)?;
         let unix = unix.ok_or_else(|| kind(io::ErrorKind::NotFound.into()))?;
         listening(SockRef::from(&unix))?;
-        Listener::unix(unix, None).map_err(kind)
+        Ok(Taken::Unix(unix))
+    }
+
+    fn name(&self, index: usize) -> String {
+        match self.names.get(index).map(String::as_str) {
+            None | Some("" | "unknown") => format!("number {}", index + 1),
+            Some(name) => format!("number {} ({name:?})", index + 1),
+        }
+    }
+}
+
+/// A handed over socket of a kind that is some use.
+enum Taken {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+    Unix(UnixListener),
+}
+
+impl Taken {
+    fn protocol(&self) -> Protocol {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Protocol::Tcp,
+            Self::Udp(_) => Protocol::Udp,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod bind;
+mod datagrams;
 mod inherited;
 
 use std::io;
@@ -10,18 +11,47 @@ use std::path::PathBuf;
 use std::task::{Context, Poll, ready};
 
 pub use accept::{Acceptor, accept_all, accept_rest};
-pub use bind::{BindError, bind, everywhere};
+pub use bind::{BindError, bind};
+pub use datagrams::Datagrams;
 pub use inherited::{InheritError, Inherited};
 use socket2::SockRef;
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::ConnectionLimits;
+use crate::port::Protocol;
 use crate::proxy::{Stream, tune};
+
+/// The sockets of one service.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// Those that accept connections.
+    pub streams: Vec<Listener>,
+    /// Those that take datagrams.
+    pub datagrams: Vec<Datagrams>,
+}
+
+impl Sockets {
+    /// How they are told in the log.
+    pub fn names(&self) -> Vec<&str> {
+        let streams = self.streams.iter().map(Listener::name);
+        streams.chain(self.datagrams.iter().map(Datagrams::name)).collect()
+    }
+
+    /// Their IP addresses.
+    pub fn addresses(&self) -> Vec<(Protocol, SocketAddr)> {
+        let streams = self.streams.iter().filter_map(Listener::address);
+        let datagrams = self.datagrams.iter().filter_map(Datagrams::address);
+        let streams = streams.map(|address| (Protocol::Tcp, address));
+        streams.chain(datagrams.map(|address| (Protocol::Udp, address))).collect()
+    }
+}
 
 /// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
+    /// The place of the port it leads to.
+    port: usize,
     /// How it is told in the log.
     name: String,
     /// A path to remove at the end.
@@ -35,16 +65,21 @@ enum Socket {
 }
 
 impl Listener {
-    fn tcp(listener: std::net::TcpListener, limits: ConnectionLimits) -> io::Result<Self> {
+    fn tcp(
+        listener: std::net::TcpListener,
+        port: usize,
+        limits: ConnectionLimits,
+    ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         // Accepted sockets inherit these from the listening one.
         tune(&SockRef::from(&listener), limits.keepalive)?;
         let name = listener.local_addr()?.to_string();
-        Ok(Self { socket: Socket::Tcp(TcpListener::from_std(listener)?), name, unlink: None })
+        Ok(Self { socket: Socket::Tcp(TcpListener::from_std(listener)?), port, name, unlink: None })
     }
 
     fn unix(
         listener: std::os::unix::net::UnixListener,
+        port: usize,
         unlink: Option<PathBuf>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
@@ -53,7 +88,7 @@ impl Listener {
             Some(path) => format!("unix:{}", path.display()),
             None => "unix:(unnamed)".to_owned(),
         };
-        Ok(Self { socket: Socket::Unix(UnixListener::from_std(listener)?), name, unlink })
+        Ok(Self { socket: Socket::Unix(UnixListener::from_std(listener)?), port, name, unlink })
     }
 
     /// How it is told in the log.

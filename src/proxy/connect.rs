@@ -10,11 +10,11 @@ use crate::driver::Lease;
 /// So many unanswered connects of one client are a far target rather than a full backlog.
 const PATIENCE: u32 = 8;
 
-/// A lease and a connection to the target; wakes it as often as it takes. The caller sets the
+/// A lease and a connection to that port of the target; wakes it as often as it takes. The caller sets the
 /// time limit.
-pub(super) async fn reach(proxy: &Proxy) -> Result<(Lease, Stream), Refused> {
+pub(super) async fn reach(proxy: &Proxy, port: usize) -> Result<(Lease, Stream), Refused> {
     loop {
-        let mut lease = proxy.service.acquire().await?;
+        let mut lease = proxy.service.acquire(port).await?;
         if let Some(spare) = lease.take_spare()
             && !spare.is_dead()
         {

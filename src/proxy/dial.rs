@@ -15,8 +15,8 @@ use super::stream::{Stream, tune};
 /// Where something listens. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// A TCP address.
-    Tcp(SocketAddr),
+    /// An IP address and a port.
+    Ip(SocketAddr),
     /// The path of a Unix socket.
     Unix(Arc<Path>),
 }
@@ -25,7 +25,7 @@ impl Address {
     /// Connects, without a time limit; a TCP connection gets the options of [`tune`].
     pub async fn connect(&self, keepalive: Duration) -> io::Result<Stream> {
         match self {
-            Self::Tcp(address) => {
+            Self::Ip(address) => {
                 let stream = TcpStream::connect(address).await?;
                 // A failure to tune says that the connection is gone; whoever uses it will see.
                 drop(tune(&SockRef::from(&stream), keepalive));
@@ -38,7 +38,7 @@ impl Address {
     /// What an HTTP request names as its host.
     pub fn host(&self) -> String {
         match self {
-            Self::Tcp(address) => address.to_string(),
+            Self::Ip(address) => address.to_string(),
             Self::Unix(_) => "localhost".to_owned(),
         }
     }
@@ -47,7 +47,7 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => address.fmt(f),
+            Self::Ip(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

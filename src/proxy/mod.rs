@@ -9,6 +9,7 @@ mod copy;
 mod dial;
 mod pipe;
 mod stream;
+pub mod udp;
 
 use std::time::Duration;
 
@@ -38,9 +39,9 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Serves one client to its end, or until `cut`: then both sides are reset, so that neither
+    /// Serves one client of the port at that place to its end, or until `cut`: then both sides are reset, so that neither
     /// takes what it has for the whole.
-    pub async fn serve(&self, client: Stream, cut: impl Future<Output = ()>) {
+    pub async fn serve(&self, client: Stream, port: usize, cut: impl Future<Output = ()>) {
         let mut cut = std::pin::pin!(cut);
         // A client that leaves is noticed; what it has sent stays in the kernel. A reset says so at
         // any time; the end of its half only once it is held, as on an awake target nobody is.
@@ -55,7 +56,7 @@ impl Proxy {
         };
         let reached = tokio::select! {
             biased;
-            reached = timeout(self.start_timeout, connect::reach(self)) => reached,
+            reached = timeout(self.start_timeout, connect::reach(self, port)) => reached,
             () = left => {
                 debug!("the client left while it was held");
                 return;

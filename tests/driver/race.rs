@@ -40,7 +40,7 @@ async fn no_client_is_lost_in_ten_thousand_cycles_of_wake_and_sleep() {
             clients.spawn(async move {
                 while engine.counts().stops < CYCLES / 4 {
                     sleep(Duration::from_micros(random.random_range(0..120_000))).await;
-                    let lease = service.acquire().await.expect("no client is refused");
+                    let lease = service.acquire(0).await.expect("no client is refused");
                     engine.in_use.fetch_add(1, Ordering::SeqCst);
                     assert!(engine.is_ready(), "granted while the target is not ready");
                     sleep(Duration::from_micros(random.random_range(0..5_000))).await;

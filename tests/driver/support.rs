@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use ondemand_container::activation::{Phase, Policy, Window};
 use ondemand_container::clock::Clock;
-use ondemand_container::config::{OnExit, Ready};
+use ondemand_container::config::{GivenUpstream, OnExit, Ports, Ready};
 use ondemand_container::driver::{Driver, ServiceHandle, Target};
 use ondemand_container::engine::ContainerName;
 use ondemand_container::engine::fake::{Delays, FakeEngine};
+use ondemand_container::port::Port;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -33,9 +34,9 @@ pub(crate) fn rig_with(idle: Duration, seed: u64, delays: Delays, on_end: OnExit
     let engine = Arc::new(FakeEngine::new(seed, delays));
     let target = Target {
         name: ContainerName::new("web").unwrap(),
-        port: 80,
+        ports: Ports::one(Port::tcp(80)),
         // One candidate, given: nothing is connected to.
-        upstream: Some("127.0.0.1:80".to_owned()),
+        upstream: Some(GivenUpstream::Host("127.0.0.1".to_owned(), Some(80))),
         network: None,
         ready: Ready::Health,
         stop_timeout: None,

@@ -7,7 +7,7 @@ use crate::support::client::Client;
 use crate::support::container::{Boot, Status};
 use crate::support::engine::{Call, Fault};
 use crate::support::scene::Scene;
-use crate::support::{holds_for, ms, now, wait_until};
+use crate::support::{holds_for, ms, now};
 
 #[test]
 fn fifty_clients_at_once_are_all_served_by_one_start() {
@@ -31,16 +31,7 @@ fn a_connection_to_an_awake_container_costs_no_engine_call() {
     let scene = Scene::new();
     let _daemon = scene.daemon(&["--idle-timeout", "1m"]);
     scene.client().echo("wakes");
-    // What the wake itself still asks for, such as the event stream, comes to an end first.
-    let mut calls = scene.engine.count_all();
-    let mut since = now();
-    wait_until("the engine to be left alone", || {
-        if scene.engine.count_all() != calls {
-            calls = scene.engine.count_all();
-            since = now();
-        }
-        since.elapsed() > ms(300)
-    });
+    let calls = scene.engine.settled();
     for number in 0..100 {
         scene.client().echo(&format!("warm {number}"));
     }

@@ -9,12 +9,14 @@ mod support;
 
 mod admission;
 mod check;
+mod datagrams;
 mod failures;
 mod inherited;
 mod limits;
 mod logging;
 mod others;
 mod outages;
+mod ports;
 mod readiness;
 mod scripted;
 mod shutdown;

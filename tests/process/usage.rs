@@ -101,7 +101,7 @@ fn wrong_settings_name_the_flag() {
         ("--listen", "nowhere:80:80"),
         ("--listen", "127.0.0.1:99999"),
         ("--listen", "unix:relative/path"),
-        ("--upstream", "no-port"),
+        ("--upstream", "a:b:80"),
         ("--upstream", "127.0.0.1:0"),
         ("--ready", "http:no-slash"),
         ("--ready", "http:/a b\r\nX: y"),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::config::{Ready, Settings};
 use crate::engine::{Lasting, Networking, Observed};
+use crate::port::{Port, Protocol};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub(super) struct Finding {
 /// Where the daemon would listen.
 #[derive(Debug, Default)]
 pub(super) struct Listens {
-    pub(super) everywhere: Vec<u16>,
-    pub(super) at: Vec<SocketAddr>,
+    pub(super) everywhere: Vec<Port>,
+    pub(super) at: Vec<(Protocol, SocketAddr)>,
 }
 
 impl Finding {
@@ -48,10 +49,11 @@ impl Finding {
 
 impl Listens {
     /// Whether a socket of somebody else at `address` would be in the way.
-    fn clash(&self, address: SocketAddr) -> bool {
-        self.everywhere.contains(&address.port())
-            || self.at.iter().any(|own| {
-                own.port() == address.port()
+    fn clash(&self, protocol: Protocol, address: SocketAddr) -> bool {
+        self.everywhere.contains(&Port { number: address.port(), protocol })
+            || self.at.iter().any(|(spoken, own)| {
+                *spoken == protocol
+                    && own.port() == address.port()
                     && (own.ip() == address.ip()
                         || own.ip().is_unspecified()
                         || address.ip().is_unspecified())
@@ -62,18 +64,19 @@ impl Listens {
 /// Everything that can be said without asking anybody.
 pub(super) fn of(observed: &Observed, settings: &Settings, listens: &Listens) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let port = settings.port;
-    for address in observed.publishes.values().flatten() {
-        if listens.clash(*address) {
+    for (port, addresses) in &observed.publishes {
+        for address in addresses.iter().filter(|at| listens.clash(port.protocol, **at)) {
             findings.push(Finding::problem(format!(
                 "the container publishes {address}, the very port this daemon holds: make it anew \
                  without that -p, or give --listen another port"
             )));
         }
     }
-    if observed.networking == Networking::Host
-        && listens.clash(SocketAddr::from(([127, 0, 0, 1], port)))
-    {
+    let wanted = settings.ports.all().iter().filter(|port| {
+        let here = SocketAddr::from(([127, 0, 0, 1], port.number));
+        observed.networking == Networking::Host && listens.clash(port.protocol, here)
+    });
+    for port in wanted {
         findings.push(Finding::problem(format!(
             "the container uses the host's network, so it wants port {port} itself, which this \
              daemon holds: give --listen another port"
@@ -147,7 +150,7 @@ mod tests {
     }
 
     fn everywhere(port: u16) -> Listens {
-        Listens { everywhere: vec![port], at: Vec::new() }
+        Listens { everywhere: vec![Port::tcp(port)], at: Vec::new() }
     }
 
     #[test]
@@ -159,11 +162,15 @@ mod tests {
     #[test]
     fn the_port_we_hold_is_found_published() {
         let mut seen = observed();
-        seen.publishes.insert(80, vec!["127.0.0.1:8080".parse().unwrap()]);
+        seen.publishes.insert(Port::tcp(80), vec!["127.0.0.1:8080".parse().unwrap()]);
         assert_eq!(found(&seen, &everywhere(8080))[0].0, Level::Problem);
         assert_eq!(found(&seen, &everywhere(80)).len(), 1);
-        let elsewhere =
-            Listens { everywhere: Vec::new(), at: vec!["10.0.0.1:8080".parse().unwrap()] };
+        let datagrams = Listens { everywhere: vec![Port::udp(8080)], at: Vec::new() };
+        assert_eq!(found(&seen, &datagrams).len(), 1);
+        let elsewhere = Listens {
+            everywhere: Vec::new(),
+            at: vec![(Protocol::Tcp, "10.0.0.1:8080".parse().unwrap())],
+        };
         assert_eq!(found(&seen, &elsewhere).len(), 1);
     }
 

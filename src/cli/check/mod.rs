@@ -61,12 +61,11 @@ fn listening(settings: &Settings, inherited: &Inherited, findings: &mut Vec<Find
         findings.push(Finding::fine(format!("{} sockets from systemd", inherited.len())));
         return false;
     } else {
-        listen::everywhere(settings.port, limits)
+        listen::bind(&settings.ports.everywhere(), limits)
     };
     match bound {
-        Ok(listeners) => {
-            let names: Vec<_> = listeners.iter().map(listen::Listener::name).collect();
-            findings.push(Finding::fine(format!("can listen on {}", names.join(", "))));
+        Ok(sockets) => {
+            findings.push(Finding::fine(format!("can listen on {}", sockets.names().join(", "))));
             false
         }
         Err(error) => {
@@ -137,12 +136,12 @@ async fn address(engine: &Api, settings: &Settings, observed: &Observed) -> Find
     if observed.state == State::Stopped {
         with_the_start = engine.foresee_addresses(&mut observed).await;
     }
-    match addresses_of(engine, settings.port, settings.network.as_deref(), &observed).await {
+    match addresses_of(engine, settings.ports.all(), settings.network.as_deref(), &observed).await {
         Ok(_) if observed.state == State::Stopped => {
             Finding::fine("it can be reached once it runs")
         }
         Ok(upstreams) => {
-            let all: Vec<_> = upstreams.iter().map(Upstream::to_string).collect();
+            let all: Vec<_> = upstreams.iter().flatten().map(Upstream::to_string).collect();
             Finding::fine(format!("it can be reached ({})", all.join(", ")))
         }
         Err(_) if with_the_start => Finding::fine(
@@ -155,15 +154,15 @@ async fn address(engine: &Api, settings: &Settings, observed: &Observed) -> Find
 
 fn listens(settings: &Settings) -> Listens {
     let mut listens = Listens::default();
-    for address in &settings.listen {
-        match address {
+    for listen in &settings.listen {
+        match &listen.address {
             ListenAddress::Everywhere(port) => listens.everywhere.push(*port),
-            ListenAddress::Tcp(address) => listens.at.push(*address),
+            ListenAddress::At(protocol, at) => listens.at.push((*protocol, *at)),
             ListenAddress::Unix(_) => {}
         }
     }
     if settings.listen.is_empty() {
-        listens.everywhere.push(settings.port);
+        listens.everywhere.extend(settings.ports.all());
     }
     listens
 }

@@ -25,7 +25,7 @@ pub(crate) use self::faults::{Call, Fault};
 use super::app::App;
 use super::container::{Container, Status};
 use super::http::read_request;
-use super::{lock, wait_until};
+use super::{lock, ms, now, wait_until};
 
 /// A handle; clones are the same engine.
 #[derive(Debug, Clone)]
@@ -187,6 +187,21 @@ impl Engine {
     /// How many calls of any kind arrived.
     pub(crate) fn count_all(&self) -> usize {
         lock(&self.0.world).counts.values().sum()
+    }
+
+    /// How many calls there were once no more come: what a wake itself still asks for, such as the
+    /// event stream, comes to an end first.
+    pub(crate) fn settled(&self) -> usize {
+        let mut calls = self.count_all();
+        let mut since = now();
+        wait_until("the engine to be left alone", || {
+            if self.count_all() != calls {
+                calls = self.count_all();
+                since = now();
+            }
+            since.elapsed() > ms(300)
+        });
+        calls
     }
 
     /// Waits until that many calls of this kind have arrived.

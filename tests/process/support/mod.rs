@@ -8,6 +8,7 @@ pub(crate) mod app;
 pub(crate) mod client;
 pub(crate) mod container;
 pub(crate) mod daemon;
+pub(crate) mod datagrams;
 pub(crate) mod engine;
 pub(crate) mod http;
 pub(crate) mod launch;

@@ -1,0 +1,174 @@
+//! Datagrams: a flow per client address.
+//!
+//! The first datagrams of a flow are kept while the target wakes, and delivered in their order once
+//! it is ready; if nobody was bound to its port yet, they are delivered again. A flow holds a lease
+//! until it has been silent both ways for its idle time. Answers come from the address that the
+//! client spoke to. Datagrams are received and sent by the batch; no datagram is ever waited for
+//! to be sent: like a router, what finds no room drops it, and counts it.
+
+mod batch;
+mod dropped;
+mod flow;
+mod held;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use batch::prepare;
+use batch::{Ends, Train};
+use dropped::{Dropped, Why};
+use flow::Flow;
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, debug, debug_span};
+
+use crate::clock::Clock;
+use crate::driver::ServiceHandle;
+use crate::listen::Datagrams;
+
+/// A receiving socket that fails is left alone for so long.
+const AFTER_ERROR: Duration = Duration::from_millis(10);
+
+/// What the flows of one service have in common.
+#[derive(Debug)]
+pub struct Flows {
+    service: ServiceHandle,
+    start_timeout: Duration,
+    idle: Duration,
+    clock: Clock,
+    tasks: TaskTracker,
+    /// Ends them all.
+    cut: CancellationToken,
+    /// Lets them end as soon as they owe no answer.
+    draining: CancellationToken,
+    /// One for each flow there may be.
+    places: Arc<Semaphore>,
+    /// Bytes kept by all of them.
+    held: Arc<AtomicUsize>,
+    dropped: Dropped,
+}
+
+impl Flows {
+    /// Room for `places` flows, whose tasks are tracked by `tasks` and ended by `cut`.
+    pub fn new(
+        service: ServiceHandle,
+        start_timeout: Duration,
+        idle: Duration,
+        places: usize,
+        (tasks, cut): (TaskTracker, CancellationToken),
+        clock: Clock,
+    ) -> Self {
+        Self {
+            service,
+            start_timeout,
+            idle,
+            clock,
+            tasks,
+            cut,
+            draining: CancellationToken::new(),
+            places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            held: Arc::default(),
+            dropped: Dropped::default(),
+        }
+    }
+
+    /// From now on a flow ends as soon as it owes its client no answer.
+    pub fn drain(&self) {
+        self.draining.cancel();
+    }
+}
+
+/// One receiving socket and the flows through it.
+#[derive(Debug)]
+pub struct Relay {
+    socket: UdpSocket,
+    port: usize,
+    common: Arc<Flows>,
+    flows: Mutex<HashMap<Ends, Arc<Flow>>>,
+}
+
+impl Relay {
+    /// Nothing is received yet.
+    pub fn new(datagrams: Datagrams, common: Arc<Flows>) -> Self {
+        let Datagrams { socket, port, .. } = datagrams;
+        Self { socket, port, common, flows: Mutex::default() }
+    }
+
+    /// Receives until `stop`. What comes after that waits in the socket's buffer.
+    pub async fn receive_until(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let ready = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                ready = self.socket.readable() => ready,
+            };
+            let received =
+                ready.and_then(|()| self.socket.try_io(Interest::READABLE, || self.receive_some()));
+            match received {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    debug!(%error, "no datagram could be received");
+                    sleep(AFTER_ERROR).await;
+                }
+            }
+        }
+    }
+
+    /// Receives what is in the socket's buffer already: it ends with the socket.
+    pub fn receive_rest(self: &Arc<Self>) {
+        while self.receive_some().is_ok() {}
+    }
+
+    fn receive_some(self: &Arc<Self>) -> io::Result<()> {
+        batch::receive(&self.socket, |ends, trains| self.take(ends, trains))
+    }
+
+    /// Passes on what came from one client.
+    fn take(self: &Arc<Self>, ends: Ends, trains: &[Train<'_>]) {
+        let mut flows = self.flows();
+        if flows.get(&ends).is_some_and(|flow| flow.forward(trains)) {
+            return;
+        }
+        let common = &self.common;
+        let Ok(place) = Arc::clone(&common.places).try_acquire_owned() else {
+            return common.dropped.one(Why::NoPlace, common.clock.now());
+        };
+        let flow = Arc::new(Flow::new(ends, Arc::clone(common)));
+        flow.forward(trains);
+        flows.insert(ends, Arc::clone(&flow));
+        let relay = Arc::clone(self);
+        let client = ends.client.ip().to_canonical();
+        let span = debug_span!("flow", %client, port = ends.client.port());
+        let serve = async move {
+            tokio::select! {
+                biased;
+                () = relay.common.cut.cancelled() => {}
+                () = flow.serve(relay.port, &relay.socket) => {}
+            }
+            flow.end();
+            relay.forget(&flow);
+            drop(place);
+        };
+        common.tasks.spawn(serve.instrument(span));
+    }
+
+    /// Another flow may have taken its place already.
+    fn forget(&self, flow: &Arc<Flow>) {
+        let mut flows = self.flows();
+        if flows.get(&flow.ends).is_some_and(|known| Arc::ptr_eq(known, flow)) {
+            flows.remove(&flow.ends);
+        }
+    }
+
+    fn flows(&self) -> MutexGuard<'_, HashMap<Ends, Arc<Flow>>> {
+        self.flows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

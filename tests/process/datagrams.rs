@@ -1,0 +1,369 @@
+//! UDP: datagrams are kept while the container starts, answered from where they were sent to, and
+//! keep the container awake.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use std::net::{SocketAddr, UdpSocket};
+
+use crate::support::client::Client;
+use crate::support::container::Status;
+use crate::support::daemon::Daemon;
+use crate::support::datagrams::{DatagramApp, DatagramClient, free_address};
+use crate::support::engine::Call;
+use crate::support::launch::Launch;
+use crate::support::scene::Scene;
+use crate::support::{holds_for, ms, now, wait_until};
+
+/// A scene whose container has a UDP application, and where its clients send to.
+struct Datagrams {
+    scene: Scene,
+    app: DatagramApp,
+    address: SocketAddr,
+}
+
+impl Datagrams {
+    fn new() -> Self {
+        Self { scene: Scene::new(), app: DatagramApp::new(), address: free_address() }
+    }
+
+    /// A daemon for the UDP port alone, without a place to listen.
+    fn launch(&self, flags: &[&str]) -> Launch {
+        let mut launch = Launch::new()
+            .args(["--container", "app", "--port", &format!("{}/udp", self.app.address.port())])
+            .args(["--upstream", &self.app.address.ip().to_string()])
+            .args(["--engine", &self.scene.engine.url(), "--log-format", "text", "-v"])
+            .env("NOTIFY_SOCKET", self.scene.dir.join("notify"));
+        let defaults =
+            [("--idle-timeout", "200ms"), ("--start-timeout", "5s"), ("--udp-idle", "300ms")];
+        for (flag, value) in defaults {
+            if !flags.contains(&flag) {
+                launch = launch.args([flag, value]);
+            }
+        }
+        launch.args(flags.iter().copied())
+    }
+
+    fn daemon(&self, flags: &[&str]) -> Daemon {
+        let listen = format!("udp:{}", self.address);
+        self.scene.run(self.launch(flags).args(["--listen", &listen]))
+    }
+
+    fn client(&self) -> DatagramClient {
+        DatagramClient::new(self.address)
+    }
+
+    /// Waits for the start and has the application bind its port.
+    fn boot(&mut self) {
+        let starts = self.scene.engine.count(Call::Start).max(1);
+        self.scene.engine.wait_count(Call::Start, starts);
+        self.scene.engine.wait_status(Status::Running);
+        self.app.bind();
+    }
+}
+
+#[test]
+fn the_first_datagrams_wait_for_the_start_and_come_in_their_order() {
+    let mut it = Datagrams::new();
+    let _daemon = it.daemon(&[]);
+    let client = it.client();
+    let sent: Vec<String> = (0..20).map(|n| format!("datagram {n}")).collect();
+    for datagram in &sent {
+        client.send(datagram.as_bytes());
+    }
+    it.scene.engine.wait_status(Status::Running);
+    // Nobody is bound to its port for some time after the start.
+    holds_for(ms(150), "nothing is answered", || it.app.received().is_empty());
+    it.app.bind();
+    for datagram in &sent {
+        assert_eq!(client.receive(), format!("re:{datagram}").into_bytes());
+    }
+    assert_eq!(it.app.received(), sent.iter().map(String::as_bytes).collect::<Vec<_>>());
+    client.ask("and when it is awake");
+    assert_eq!(it.scene.engine.count(Call::Start), 1);
+}
+
+#[test]
+fn two_hundred_clients_of_one_start_are_all_answered() {
+    let mut it = Datagrams::new();
+    let _daemon = it.daemon(&[]);
+    let clients: Vec<_> = (0..200).map(|_| it.client()).collect();
+    for (n, client) in clients.iter().enumerate() {
+        client.send(format!("client {n}").as_bytes());
+    }
+    it.boot();
+    for (n, client) in clients.iter().enumerate() {
+        assert_eq!(client.receive(), format!("re:client {n}").into_bytes());
+    }
+    assert_eq!(it.scene.engine.count(Call::Start), 1);
+}
+
+#[test]
+fn a_flow_keeps_it_awake_until_it_has_been_silent_for_its_time() {
+    let mut it = Datagrams::new();
+    let _daemon = it.daemon(&["--udp-idle", "400ms", "--idle-timeout", "0s"]);
+    let client = it.client();
+    client.send(b"wake");
+    it.boot();
+    assert_eq!(client.receive(), b"re:wake");
+    for n in 0..4 {
+        holds_for(ms(250), "it stays awake", || it.scene.engine.count(Call::Stop) == 0);
+        client.ask(&format!("still here {n}"));
+    }
+    let silent = now();
+    it.scene.engine.wait_status(Status::Exited);
+    assert!(silent.elapsed() >= ms(390), "asleep {:?} after the last datagram", silent.elapsed());
+    it.app.unbind();
+    client.send(b"again");
+    it.scene.engine.wait_count(Call::Start, 2);
+    it.boot();
+    assert_eq!(client.receive(), b"re:again");
+}
+
+/// What the application sends is use, too: a client may only listen.
+#[test]
+fn answers_alone_keep_a_flow_alive() {
+    let it = Datagrams::new();
+    let _daemon = it.daemon(&["--udp-idle", "300ms", "--idle-timeout", "0s"]);
+    let upstream = UdpSocket::bind(it.app.address).unwrap();
+    let client = it.client();
+    client.send(b"subscribe");
+    let mut buffer = [0; 100];
+    upstream.set_read_timeout(Some(ms(10_000))).unwrap();
+    let (_, flow) = upstream.recv_from(&mut buffer).unwrap();
+    for n in 0..8_u8 {
+        std::thread::sleep(ms(150));
+        upstream.send_to(&[n], flow).unwrap();
+        assert_eq!(client.receive(), [n]);
+    }
+    assert_eq!(it.scene.engine.count(Call::Stop), 0);
+    it.app.fall_silent();
+    it.scene.engine.wait_status(Status::Exited);
+}
+
+/// The client is connected, so the kernel gives it no answer from anywhere else.
+#[test]
+fn answers_come_from_the_address_that_was_spoken_to() {
+    let mut it = Datagrams::new();
+    let port = it.address.port();
+    let everywhere = format!("udp:{port}");
+    let _daemon = it.scene.run(it.launch(&["--listen", &everywhere]));
+    let client = DatagramClient::new(([127, 78, 0, 9], port).into());
+    client.send(b"hello");
+    it.boot();
+    assert_eq!(client.receive(), b"re:hello");
+    DatagramClient::new(([127, 78, 0, 10], port).into()).ask("another");
+    if UdpSocket::bind("[::1]:0").is_ok() {
+        DatagramClient::new((std::net::Ipv6Addr::LOCALHOST, port).into()).ask("over IPv6");
+    }
+}
+
+#[test]
+fn an_oversized_datagram_is_dropped_and_counted_and_disturbs_nobody() {
+    let mut it = Datagrams::new();
+    let listen = format!("udp:[::1]:{}", it.address.port());
+    let daemon = it.scene.run(it.launch(&["--listen", &listen]));
+    let address = (std::net::Ipv6Addr::LOCALHOST, it.address.port()).into();
+    let (client, other) = (DatagramClient::new(address), DatagramClient::new(address));
+    client.send(b"wake");
+    it.boot();
+    assert_eq!(client.receive(), b"re:wake");
+    // Longer than a datagram over IPv4 can be, and the application is reached over IPv4.
+    client.send(&vec![b'x'; 65_520]);
+    daemon.wait_log(&["dropped", "oversized=1"]);
+    other.ask("undisturbed");
+    client.ask("also undisturbed");
+    client.send(&vec![b'y'; 60_000]);
+    assert_eq!(client.receive().len(), 60_003);
+    assert!(it.app.received().iter().all(|datagram| datagram.len() <= 60_000));
+}
+
+#[test]
+fn empty_datagrams_are_datagrams() {
+    let mut it = Datagrams::new();
+    let _daemon = it.daemon(&[]);
+    let client = it.client();
+    client.send(b"");
+    it.boot();
+    assert_eq!(client.receive(), b"re:");
+    client.ask("");
+}
+
+#[test]
+fn what_is_kept_while_it_starts_is_bounded() {
+    let mut it = Datagrams::new();
+    let daemon = it.daemon(&[]);
+    let client = it.client();
+    for n in 0..200_u8 {
+        client.send(&[n]);
+    }
+    daemon.wait_log(&["dropped", "too_many_while_starting"]);
+    it.boot();
+    wait_until("the kept ones to come", || it.app.received().len() >= 64);
+    let first: Vec<Vec<u8>> = (0..64).map(|n| vec![n]).collect();
+    assert_eq!(it.app.received()[..64], first[..]);
+    for n in &first {
+        assert_eq!(client.receive(), [b"re:", &n[..]].concat());
+    }
+}
+
+/// The application's first life ends; what comes then wakes it again instead of going to an
+/// address that may be somebody else's.
+#[test]
+fn the_next_datagram_after_its_death_wakes_it_again() {
+    let mut it = Datagrams::new();
+    let daemon = it.daemon(&["--udp-idle", "1m", "--idle-timeout", "1m"]);
+    let client = it.client();
+    client.send(b"one");
+    it.boot();
+    assert_eq!(client.receive(), b"re:one");
+    it.app.unbind();
+    it.scene.engine.end_container(143, &["kill", "die", "stop"]);
+    daemon.wait_log(&["put to rest"]);
+    client.send(b"two");
+    it.scene.engine.wait_count(Call::Start, 2);
+    it.boot();
+    assert_eq!(client.receive(), b"re:two");
+    assert_eq!(it.app.received(), [b"one", b"two"]);
+}
+
+#[test]
+fn when_the_start_fails_the_datagrams_are_dropped_and_the_next_one_tries_again() {
+    let mut it = Datagrams::new();
+    let daemon = it.daemon(&[]);
+    it.scene.engine.alter(|container| {
+        container.boot = crate::support::container::Boot::Exits(ms(5), 3);
+    });
+    let client = it.client();
+    client.send(b"in vain");
+    it.scene.engine.wait_count(Call::Start, 1);
+    it.scene.engine.wait_status(Status::Exited);
+    it.scene.engine.alter(|container| {
+        container.boot = crate::support::container::Boot::Listens(ms(5));
+    });
+    wait_until("a later start", || {
+        client.send(b"again");
+        std::thread::sleep(ms(20));
+        it.scene.engine.count(Call::Start) > 1
+    });
+    it.boot();
+    wait_until("an answer", || {
+        client.send(b"again");
+        client.receive_within(ms(50)).is_some()
+    });
+    drop(daemon);
+}
+
+#[test]
+fn a_client_over_the_limit_is_counted_and_connections_are_served_all_the_same() {
+    let mut it = Datagrams::new();
+    it.app.bind();
+    let port = it.scene.app.port().to_string();
+    let listens = [it.scene.address().to_string(), format!("udp:{}", it.address)];
+    let launch = Launch::new()
+        .args(["--container", "app", "--port", &port])
+        .args(["--port", &format!("{}/udp", it.app.address.port())])
+        .args(["--listen", &listens[0], "--listen", &listens[1], "--idle-timeout", "200ms"])
+        .args(["--engine", &it.scene.engine.url(), "--log-format", "text", "-v"])
+        .env("NOTIFY_SOCKET", it.scene.dir.join("notify"))
+        .open_files(140);
+    let daemon = it.scene.run(launch);
+    let clients: Vec<_> = (0..60).map(|_| it.client()).collect();
+    for client in &clients {
+        client.send(b"hello");
+    }
+    daemon.wait_log(&["dropped", "too_many_clients"]);
+    it.scene.client().echo("a connection");
+}
+
+/// The service manager keeps the socket over a restart; what was sent in between waits in it, and
+/// an answer that is due is waited for.
+#[test]
+fn no_datagram_and_no_answer_is_lost_over_a_restart() {
+    let mut it = Datagrams::new();
+    let socket = UdpSocket::bind(it.address).unwrap();
+    let start = |it: &Datagrams| {
+        let copy = socket.try_clone().unwrap().into();
+        it.scene.run(it.launch(&["--idle-timeout", "1m", "--udp-idle", "1m"]).sockets([copy]))
+    };
+    let mut first = start(&it);
+    let client = it.client();
+    client.send(b"one");
+    it.boot();
+    assert_eq!(client.receive(), b"re:one");
+    it.app.unbind();
+    let slow = UdpSocket::bind(it.app.address).unwrap();
+    client.send(b"slow");
+    let mut buffer = [0; 100];
+    let (_, flow) = slow.recv_from(&mut buffer).unwrap();
+    first.terminate();
+    wait_until("STOPPING=1", || it.scene.notify.count("STOPPING=1") == 1);
+    client.send(b"between");
+    holds_for(ms(100), "an answer is due", || first.runs());
+    slow.send_to(b"late answer", flow).unwrap();
+    assert_eq!(client.receive(), b"late answer");
+    let asked = now();
+    assert_eq!(first.wait_exit(), 0);
+    assert!(asked.elapsed() < ms(900), "nothing was due any more: {:?}", asked.elapsed());
+    drop(slow);
+    it.app.bind();
+    let _second = start(&it);
+    assert_eq!(client.receive(), b"re:between");
+    assert_eq!(it.scene.engine.count(Call::Start), 1, "the container ran on");
+}
+
+#[test]
+fn with_exit_idle_time_a_datagram_starts_the_next_daemon() {
+    let mut it = Datagrams::new();
+    let socket = UdpSocket::bind(it.address).unwrap();
+    let flags = ["--idle-timeout", "50ms", "--exit-idle-time", "50ms", "--udp-idle", "100ms"];
+    let start = |it: &Datagrams| {
+        it.scene.run(it.launch(&flags).sockets([socket.try_clone().unwrap().into()]))
+    };
+    let mut first = start(&it);
+    let client = it.client();
+    client.send(b"one");
+    it.boot();
+    assert_eq!(client.receive(), b"re:one");
+    assert_eq!(first.wait_exit(), 0);
+    assert_eq!(it.scene.engine.status(), Some(Status::Exited));
+    it.app.unbind();
+    client.send(b"two");
+    let _second = start(&it);
+    it.scene.engine.wait_count(Call::Start, 2);
+    it.boot();
+    assert_eq!(client.receive(), b"re:two");
+}
+
+/// Awake, a datagram costs the engine nothing.
+#[test]
+fn warm_datagrams_ask_the_engine_nothing() {
+    let mut it = Datagrams::new();
+    let _daemon = it.daemon(&["--idle-timeout", "1m"]);
+    it.client().send(b"wake");
+    it.boot();
+    it.client().ask("awake");
+    let before = it.scene.engine.settled();
+    for n in 0..300 {
+        it.client().ask(&format!("question {n}"));
+    }
+    assert_eq!(it.scene.engine.count_all(), before);
+}
+
+/// Streams beside datagrams of one container: see also the tests of ports.
+#[test]
+fn a_dying_flow_harms_no_connection() {
+    let mut it = Datagrams::new();
+    it.app.bind();
+    let udp = format!("{}/udp", it.app.address.port());
+    let listen = format!("udp:{}", it.address);
+    let flags =
+        ["--port", &udp, "--listen", &listen, "--udp-idle", "100ms", "--idle-timeout", "1m"];
+    let _daemon = it.scene.daemon(&flags);
+    let mut client = Client::connect(it.scene.address());
+    client.echo("first");
+    let datagrams = it.client();
+    datagrams.send(b"to a port of 127.0.0.1 that nobody is bound to");
+    client.echo("second");
+    holds_for(ms(300), "the flow ends alone", || client.is_held());
+    client.echo("third");
+    assert_eq!(it.scene.engine.count(Call::Start), 1);
+}
