@@ -7,6 +7,7 @@
 mod connect;
 mod copy;
 mod dial;
+pub mod header;
 mod pipe;
 mod stream;
 
