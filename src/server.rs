@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug_span, info, warn};
+use tracing::{Instrument, info, warn};
 
 use crate::clock::Clock;
 use crate::listen::{self, Acceptor, Listener};
@@ -115,7 +115,7 @@ impl Acceptor for Connections {
     fn accepted(&self, stream: Stream, permit: OwnedSemaphorePermit) {
         let proxy = Arc::clone(&self.proxy);
         let cut = self.cut.clone();
-        let span = debug_span!("connection", client = %stream.peer());
+        let span = self.proxy.span(&stream);
         let serve = async move {
             proxy.serve(stream, cut.cancelled()).await;
             drop(permit);

@@ -15,6 +15,8 @@ mod limits;
 mod logging;
 mod others;
 mod outages;
+mod proxy_header_in;
+mod proxy_header_out;
 mod readiness;
 mod scripted;
 mod shutdown;

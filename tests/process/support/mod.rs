@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod engine;
+pub(crate) mod header;
 pub(crate) mod http;
 pub(crate) mod launch;
 pub(crate) mod notify;
