@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug_span, info, warn};
+use tracing::{Instrument, info, warn};
 
 use crate::clock::Clock;
 use crate::listen::{self, Acceptor, Listener, Sockets};
@@ -151,7 +151,7 @@ impl Acceptor for Connections {
     fn accepted(&self, stream: Stream, port: usize, permit: OwnedSemaphorePermit) {
         let proxy = Arc::clone(&self.proxy);
         let cut = self.cut.clone();
-        let span = debug_span!("connection", client = %stream.peer());
+        let span = self.proxy.span(&stream);
         let serve = async move {
             proxy.serve(stream, port, cut.cancelled()).await;
             drop(permit);

@@ -16,6 +16,7 @@ use crate::config::duration::{
     Window, parse_duration, parse_keepalive, parse_positive, parse_window,
 };
 use crate::port::Port;
+use crate::proxy::header::Version;
 
 /// Holds a port, starts the stopped container behind it on the first connection, and stops it
 /// again when idle.
@@ -168,6 +169,23 @@ pub struct RunArgs {
     #[arg(long, env = "ONDEMAND_UDP_IDLE", value_name = "DURATION", default_value = "60s",
           value_parser = parse_positive)]
     pub udp_idle: Duration,
+
+    /// Tell the application who the client is: each connection to it begins with a header of the
+    /// PROXY protocol, which it has to expect; our own probes say that they are ours. Datagrams go
+    /// without
+    #[arg(long, env = "ONDEMAND_PROXY_PROTOCOL", value_enum, value_name = "VERSION")]
+    pub proxy_protocol: Option<Version>,
+
+    /// Clients come through proxies in these networks, and each connection begins with a header
+    /// of the PROXY protocol; any other is closed. Networks (10.0.0.0/8), addresses, or unix for
+    /// the peers of Unix sockets; repeatable
+    #[arg(
+        long,
+        env = "ONDEMAND_ACCEPT_PROXY_PROTOCOL",
+        value_name = "CIDR",
+        value_delimiter = ','
+    )]
+    pub accept_proxy_protocol: Vec<String>,
 
     /// Threads that carry bytes. One serves small requests best; more help with several bulk
     /// transfers at once

@@ -94,6 +94,8 @@ async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(),
         service: service.clone(),
         start_timeout: settings.policy.start_timeout,
         limits: settings.connection,
+        announce: settings.proxy_protocol,
+        trusted: settings.accept_proxy_protocol.clone(),
     };
     let queue = if handed_over { Queue::LivesOn } else { Queue::Dies };
     let mut server = Server::new(sockets, queue, places, proxy, settings.udp_idle, clock);

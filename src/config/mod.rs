@@ -7,6 +7,7 @@ pub mod duration;
 mod listen;
 mod ports;
 mod ready;
+mod trusted;
 mod upstream;
 
 use std::fmt;
@@ -17,12 +18,14 @@ pub use listen::ListenAddress;
 pub use ports::{Listen, Ports, Socket};
 pub use ready::Ready;
 use thiserror::Error;
+pub use trusted::Trusted;
 pub use upstream::GivenUpstream;
 
 use crate::activation::Policy;
 use crate::cli::args::RunArgs;
 use crate::engine::{ContainerName, check_word};
 use crate::port::Protocol;
+use crate::proxy::header::Version;
 
 /// One service, checked.
 #[derive(Debug, Clone)]
@@ -57,6 +60,10 @@ pub struct Settings {
     pub on_exit: OnExit,
     /// How connections are watched.
     pub connection: ConnectionLimits,
+    /// The PROXY header that the application gets.
+    pub proxy_protocol: Option<Version>,
+    /// Who connects, always with a PROXY header; `None` asks nobody for one.
+    pub accept_proxy_protocol: Option<Trusted>,
 }
 
 /// What becomes of the container when the daemon ends.
@@ -136,6 +143,10 @@ impl Settings {
                     .to_owned(),
             );
         }
+        let mut trusted = Trusted::default();
+        for text in &args.accept_proxy_protocol {
+            keep(&mut errors, "--accept-proxy-protocol", trusted.add(text));
+        }
         let (Some(container), Some(ports), Some(listen), Some(ready), true) =
             (container, ports, listen, ready, errors.is_empty())
         else {
@@ -160,6 +171,8 @@ impl Settings {
                 keepalive: args.keepalive,
                 half_closed: args.half_closed_timeout,
             },
+            proxy_protocol: args.proxy_protocol,
+            accept_proxy_protocol: (!args.accept_proxy_protocol.is_empty()).then_some(trusted),
         })
     }
 }
@@ -192,9 +205,16 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_told_at_once_with_its_flag() {
-        let errors = settings("--container a/b --listen nowhere --ready perhaps --upstream x:y")
-            .unwrap_err();
-        let flags = ["--container", "--port", "--listen", "--ready", "--upstream"];
+        let errors =
+            settings("--container a/b --listen nowhere --ready perhaps --upstream x:y --accept-proxy-protocol y").unwrap_err();
+        let flags = [
+            "--container",
+            "--port",
+            "--listen",
+            "--ready",
+            "--upstream",
+            "--accept-proxy-protocol",
+        ];
         assert_eq!(errors.0.len(), flags.len(), "{errors}");
         for flag in flags {
             assert!(errors.0.iter().any(|error| error.starts_with(flag)), "{flag}");
@@ -205,6 +225,7 @@ mod tests {
     fn two_flags_are_enough() {
         let settings = settings("--container gitea --port 3000").unwrap();
         assert_eq!(settings.ready, Ready::Auto);
+        assert_eq!(settings.accept_proxy_protocol, None);
         assert_eq!(settings.policy.idle, duration::Window::After(Duration::from_secs(900)));
     }
 

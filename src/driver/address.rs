@@ -383,6 +383,7 @@ mod tests {
             ready: crate::config::Ready::Auto,
             stop_timeout: None,
             keepalive: std::time::Duration::from_secs(60),
+            announce: None,
             own_addresses: vec![(Protocol::Tcp, own.parse().unwrap())],
         };
         let upstream = || vec![Upstream::at("127.0.0.1:80".parse().unwrap(), Via::Direct)];

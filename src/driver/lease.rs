@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use super::Upstream;
+use super::spare::Spare;
 use crate::activation::{
     Action, Admission, Client, Event, Moment, Phase, Policy, Refused, Run, Service,
 };
@@ -147,7 +148,7 @@ impl Lease {
 
     /// The connection that proved the target ready, for the first client of a run.
     pub fn take_spare(&mut self) -> Option<Stream> {
-        self.granted.spare.take()
+        self.granted.spare.take().and_then(Spare::take)
     }
 
     /// Whether the run it was granted for goes on, as far as is known.
@@ -236,7 +237,7 @@ struct Granted {
     run: Run,
     upstream: Option<Upstream>,
     /// The connection that proved the target ready, for the first client.
-    spare: Option<Stream>,
+    spare: Option<Spare>,
 }
 
 /// What the handle, the leases and the driver share.
@@ -269,7 +270,7 @@ pub(super) struct State {
     /// Where each port of the target is, once this run was seen ready.
     pub(super) upstreams: Vec<Upstream>,
     /// The connection that proved it, and to which port, until the first client takes it.
-    pub(super) spare: Option<(usize, Stream)>,
+    pub(super) spare: Option<(usize, Spare)>,
     /// When the driver looks at its deadline next.
     pub(super) armed: Option<Moment>,
     /// Nobody is admitted any more.
@@ -279,7 +280,7 @@ pub(super) struct State {
 }
 
 impl State {
-    fn granted(&self, port: usize, spare: Option<Stream>) -> Granted {
+    fn granted(&self, port: usize, spare: Option<Spare>) -> Granted {
         Granted { run: self.core.run(), upstream: self.upstreams.get(port).cloned(), spare }
     }
 }

@@ -10,6 +10,7 @@ mod listening;
 mod operation;
 mod readiness;
 mod report;
+mod spare;
 mod task;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ pub use task::Driver;
 use crate::config::{GivenUpstream, Ports, Ready, Settings};
 use crate::engine::ContainerName;
 use crate::port::Protocol;
+use crate::proxy::header::Version;
 
 /// What the driver needs to know of its service.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct Target {
     pub stop_timeout: Option<Duration>,
     /// Keepalive of connections to it.
     pub keepalive: Duration,
+    /// The PROXY header it expects.
+    pub announce: Option<Version>,
     /// Where the daemon itself listens, so that it never connects to itself.
     pub own_addresses: Vec<(Protocol, SocketAddr)>,
 }
@@ -55,6 +59,7 @@ impl Target {
             ready: settings.ready.clone(),
             stop_timeout: settings.stop_timeout,
             keepalive: settings.connection.keepalive,
+            announce: settings.proxy_protocol,
             own_addresses,
         }
     }

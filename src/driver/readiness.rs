@@ -6,6 +6,7 @@
 //! is run by us as soon as the port accepts, beside the engine's own verdicts: Docker gives its
 //! first one a whole interval (30 s by default) after the start.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,13 +17,14 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::lease::Shared;
+use super::spare::Spare;
 use super::{Target, Upstream, Via, address, listening};
 use crate::activation::{Cause, Pauses};
 use crate::clock;
 use crate::config::Ready;
 use crate::engine::{Engine, HealthCheck, Networking, Observed, State, Verdict, head_of};
 use crate::port::{Port, Protocol};
-use crate::proxy::Stream;
+use crate::proxy::header;
 
 /// Beside the events the target is looked at this often while it is waited for: an event lost on
 /// the way must not cost a client its whole wait.
@@ -59,7 +61,7 @@ pub(super) struct Readied {
     /// Where each port is.
     pub(super) upstreams: Vec<Upstream>,
     /// The connection to the first TCP port that proved it.
-    pub(super) spare: Option<Stream>,
+    pub(super) spare: Option<Spare>,
     /// How long it took to connect; zero if nobody has.
     pub(super) took: Duration,
 }
@@ -151,7 +153,7 @@ impl<E: Engine> Probe<E> {
         if let Some(check) = check {
             self.healthy(&check).await;
             // The application may have closed a connection that said nothing for so long.
-            if answer.spare.as_ref().is_some_and(Stream::is_dead) {
+            if answer.spare.as_ref().is_some_and(Spare::is_dead) {
                 answer = self.port(&observed, &candidates[first]).await;
             }
         }
@@ -236,9 +238,9 @@ impl<E: Engine> Probe<E> {
                         // A busy machine lets the forwarder run late: it has shown how late.
                         longest = longest.max(10 * closed_after).min(FORWARDER_CLOSES_AT_LAST);
                     }
-                    Tried::Ready(stream, took) => {
+                    Tried::Ready(spare, took) => {
                         let upstream = upstream.clone();
-                        return Answer { upstream, spare: Some(stream), took };
+                        return Answer { upstream, spare: Some(spare), took };
                     }
                     Tried::NotYet(why) => self.progress.set(why),
                     Tried::TimedOut => {
@@ -304,14 +306,15 @@ impl<E: Engine> Probe<E> {
             Ok(Err(error)) => Tried::NotYet(format!("{}: {error}", upstream.address)),
             Ok(Ok(stream)) => {
                 let took = began.elapsed();
+                let spare = Spare::new(stream, self.target.announce);
                 if upstream.via == Via::Published && !patience.is_zero() {
                     let connected = clock::instant();
                     let patience = patience + 2 * (connected - began);
-                    if timeout(patience, stream.left()).await.is_ok() {
+                    if timeout(patience, spare.left()).await.is_ok() {
                         return Tried::Forwarder(connected.elapsed());
                     }
                 }
-                Tried::Ready(stream, took)
+                Tried::Ready(spare, took)
             }
         }
     }
@@ -322,7 +325,13 @@ impl<E: Engine> Probe<E> {
         loop {
             for upstream in candidates {
                 let host = upstream.address.host();
-                let connect = upstream.address.connect(self.target.keepalive);
+                let connect = async {
+                    let stream = upstream.address.connect(self.target.keepalive).await?;
+                    if let Some(version) = self.target.announce {
+                        stream.announce(header::local(version))?;
+                    }
+                    Ok::<_, io::Error>(stream)
+                };
                 let why = match timeout(HTTP_LIMIT, connect).await {
                     Err(_) => format!("{host} does not answer"),
                     Ok(Err(error)) => format!("{host}: {error}"),
@@ -393,7 +402,7 @@ impl<E: Engine> Probe<E> {
 /// The first port's answer.
 struct Answer {
     upstream: Upstream,
-    spare: Option<Stream>,
+    spare: Option<Spare>,
     took: Duration,
 }
 
@@ -406,7 +415,7 @@ impl Answer {
 
 enum Tried {
     /// It took so long to connect.
-    Ready(Stream, Duration),
+    Ready(Spare, Duration),
     NotYet(String),
     /// It accepted, and closed after so long.
     Forwarder(Duration),

@@ -17,6 +17,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::header::Ends;
+
 /// One connected stream socket.
 #[derive(Debug)]
 pub struct Stream {
@@ -89,6 +91,28 @@ impl Stream {
             },
             Socket::Unix(_) => "local".to_owned(),
         }
+    }
+
+    /// The addresses of its two ends; `None` of a Unix socket.
+    pub(super) fn ends(&self) -> io::Result<Option<Ends>> {
+        match &self.socket {
+            Socket::Tcp(stream) => {
+                Ok(Some(Ends { source: stream.peer_addr()?, destination: stream.local_addr()? }))
+            }
+            Socket::Unix(_) => Ok(None),
+        }
+    }
+
+    /// Sends the header that a new connection begins with, in one piece. Its send buffer is empty,
+    /// so a header that does not fit says that something is wrong with it.
+    pub(crate) fn announce(&self, header: &[u8]) -> io::Result<()> {
+        let sent = send(self, header, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+        if sent == header.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
+    /// Whether the peer has ended its half or is gone.
+    pub(super) fn has_ended(&self) -> bool {
+        self.poll_now().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
     }
 
     /// Closes the connection with a reset, so that the peer sees a failure and not an end.

@@ -41,6 +41,7 @@ pub(crate) fn rig_with(idle: Duration, seed: u64, delays: Delays, on_end: OnExit
         ready: Ready::Health,
         stop_timeout: None,
         keepalive: Duration::from_secs(60),
+        announce: None,
         own_addresses: Vec::new(),
     };
     let policy = Policy { idle: Window::After(idle), start_timeout: START_TIMEOUT };

@@ -17,6 +17,8 @@ mod logging;
 mod others;
 mod outages;
 mod ports;
+mod proxy_header_in;
+mod proxy_header_out;
 mod readiness;
 mod scripted;
 mod shutdown;

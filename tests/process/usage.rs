@@ -54,6 +54,7 @@ fn unknown_flags_and_malformed_values_exit_2() {
         (["--max-connections", "0"], ["--max-connections"]),
         (["--on-exit", "explode"], ["--on-exit"]),
         (["--log-format", "xml"], ["--log-format"]),
+        (["--proxy-protocol", "v3"], ["--proxy-protocol"]),
     ] {
         let flags: Vec<&str> = base.into_iter().chain(extra).collect();
         refused(&[2], &flags, &words);
@@ -104,6 +105,8 @@ fn wrong_settings_name_the_flag() {
         ("--upstream", "a:b:80"),
         ("--upstream", "127.0.0.1:0"),
         ("--ready", "http:no-slash"),
+        ("--accept-proxy-protocol", "10.0.0.0/33"),
+        ("--accept-proxy-protocol", "localhost"),
         ("--ready", "http:/a b\r\nX: y"),
         ("--engine", "unix://"),
         ("--engine", "gopher://x"),

@@ -10,6 +10,7 @@ pub(crate) mod container;
 pub(crate) mod daemon;
 pub(crate) mod datagrams;
 pub(crate) mod engine;
+pub(crate) mod header;
 pub(crate) mod http;
 pub(crate) mod launch;
 pub(crate) mod notify;
