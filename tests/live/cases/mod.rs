@@ -6,6 +6,7 @@ pub(crate) mod failures;
 pub(crate) mod idle;
 pub(crate) mod networks;
 pub(crate) mod outside;
+pub(crate) mod ports;
 pub(crate) mod race;
 pub(crate) mod ready;
 pub(crate) mod shutdown;
