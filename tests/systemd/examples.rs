@@ -1,15 +1,18 @@
 //! What deploy/ and examples/ show, done.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::live::client;
 use crate::live::clock::{poll, secs};
+use crate::live::container::Container;
 use crate::live::engine::{Engine, Kind};
 use crate::live::scratch::{self, Dir};
 use crate::systemd::compose::Project;
-use crate::systemd::machine::{Machine, REPOSITORY, Root, socket};
+use crate::systemd::machine::{Machine, REPOSITORY, Root, service, socket};
 
 /// `deploy/compose`: created but not started by compose, served through its socket.
 #[test]
@@ -35,6 +38,39 @@ fn a_compose_application_is_started_by_its_first_client() {
     for boot in 1..=2 {
         assert_eq!(client::get(machine.at(8080), "/").unwrap().boot(), boot);
         assert!(poll(secs(20), || (state() == "exited").then_some(())).is_some());
+    }
+}
+
+/// `examples/dns`: a question over UDP starts the daemon and the container, and is answered, though
+/// it is asked only once; so is the next, when both have ended.
+#[test]
+fn a_datagram_starts_the_daemon_and_is_answered() {
+    let engine = Engine::get(Kind::Docker);
+    let container = Container::create(&engine, "echo:53 udp:53 --boot 300");
+    let root = Root::new();
+    root.install_etc("examples/dns/etc", "dns", &container.name);
+    let env = format!("etc/ondemand-container/{}.env", container.name);
+    let short =
+        "ONDEMAND_IDLE_TIMEOUT=200ms\nONDEMAND_UDP_IDLE=300ms\nONDEMAND_EXIT_IDLE_TIME=300ms\n";
+    root.append(&env, short);
+    let machine = Machine::boot(&engine, &root);
+    machine.enable(&socket(&container.name));
+    let service = service(&container.name);
+    for boot in 1..=2 {
+        let client = UdpSocket::bind("0.0.0.0:0").unwrap();
+        client.connect(machine.at(53)).unwrap();
+        client.set_read_timeout(Some(secs(30))).unwrap();
+        client.send(b"question").unwrap();
+        let mut answer = [0; 100];
+        let len = client.recv(&mut answer).expect("an answer to the only question");
+        assert_eq!(String::from_utf8_lossy(&answer[..len]), format!("boot={boot} question"));
+        let mut stream = client::connect(machine.at(53)).unwrap();
+        stream.write_all(b"over TCP").unwrap();
+        stream.read_exact(&mut answer[..8]).unwrap();
+        assert_eq!(&answer[..8], b"over TCP");
+        drop(stream);
+        machine.wait_show(&service, "ActiveState", "inactive", secs(20));
+        assert!(container.sleeps(), "the container sleeps before the daemon exits");
     }
 }
 
