@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::Flows;
@@ -16,6 +16,7 @@ use super::batch::{self, Ends, Train};
 use super::dropped::Why;
 use super::held::Held;
 use crate::activation::{Moment, Pauses};
+use crate::clock;
 use crate::driver::Lease;
 use crate::proxy::Address;
 
@@ -186,8 +187,10 @@ impl Flow {
     /// Brings answers until the flow is over.
     async fn carry(&self, upstream: &UdpSocket, lease: &Lease, answers: &UdpSocket) -> Stop {
         let Flows { clock, draining, .. } = &*self.common;
+        // Set anew only when it rings, not with every datagram.
+        let mut alarm = std::pin::pin!(sleep(Duration::ZERO));
+        let mut told = false;
         loop {
-            let Some(silent_at) = self.over_at(draining.is_cancelled()) else { return Stop::Over };
             // Every arm only waits: cancel-safe.
             tokio::select! {
                 ready = upstream.readable() => {
@@ -196,6 +199,10 @@ impl Flow {
                     }));
                     if received.is_err_and(|error| is_refusal(&error)) && self.refused(lease) {
                         return Stop::Refused;
+                    }
+                    // It may have been the last one that is due.
+                    if told {
+                        alarm.as_mut().reset(clock::instant());
                     }
                 }
                 _ = upstream.ready(Interest::ERROR) => {
@@ -214,8 +221,14 @@ impl Flow {
                     Stage::Open { .. } => {}
                     Stage::Over => return Stop::Over,
                 },
-                () = sleep_until(clock.instant(silent_at)) => {}
-                () = draining.cancelled(), if !draining.is_cancelled() => {}
+                () = &mut alarm => match self.over_at(draining.is_cancelled()) {
+                    Some(silent_at) => alarm.as_mut().reset(clock.instant(silent_at)),
+                    None => return Stop::Over,
+                },
+                () = draining.cancelled(), if !told => {
+                    told = true;
+                    alarm.as_mut().reset(clock::instant());
+                }
             }
         }
     }
