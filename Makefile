@@ -5,7 +5,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 BENCHES = --manifest-path benches/Cargo.toml --target-dir target/benches
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help setup build image install demo test live bench fmt lint doc clean
+.PHONY: help setup build image install demo test live bench fuzz fmt lint doc clean
 
 help:
 	@echo "make setup   install what the tests need, build the static binaries, import the test image"
@@ -16,6 +16,7 @@ help:
 	@echo "make test    everything: format, lints, docs, all tests on real engines"
 	@echo "make live    the tests on real engines only"
 	@echo "make bench   the figures, against the peers; BENCH=--full takes long"
+	@echo "make fuzz    feed what parses foreign bytes with more of them; FUZZ=seconds per target"
 	@echo "make fmt     format the code"
 	@echo "make lint    clippy on all targets"
 	@echo "make clean   remove build results, test images and what killed tests left behind"
@@ -45,9 +46,14 @@ bench:
 	@scripts/setup.sh test
 	$(CARGO) run --release $(BENCHES) -- --install $(BENCH)
 
+FUZZ ?= 60
+fuzz:
+	@scripts/fuzz.sh $(FUZZ)
+
 fmt:
 	$(CARGO) fmt --all
 	$(CARGO) fmt --manifest-path benches/Cargo.toml
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 lint:
 	$(CARGO) clippy --all-targets --all-features -- -D warnings
@@ -59,6 +65,7 @@ doc:
 test: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path benches/Cargo.toml --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(MAKE) lint doc
 ifeq ($(NEXTEST),yes)
 	$(CARGO) test --quiet --doc
@@ -66,6 +73,7 @@ ifeq ($(NEXTEST),yes)
 else
 	$(CARGO) test -- --show-output
 endif
+	@scripts/fuzz.sh 5
 
 live: setup
 ifeq ($(NEXTEST),yes)

@@ -75,6 +75,14 @@ pub(super) fn observed(answer: ContainerInspectResponse) -> Result<Observed, Eng
     })
 }
 
+/// The same from the answer's bytes: for fuzzing, which is worth more without a socket.
+#[doc(hidden)]
+pub fn observed_from_json(bytes: &[u8]) -> Result<Observed, EngineError> {
+    let answer =
+        serde_json::from_slice(bytes).map_err(|error| EngineError::Garbled(error.to_string()))?;
+    observed(answer)
+}
+
 /// Seconds; a negative number of them means never to kill it.
 fn grace(seconds: i64) -> Duration {
     u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs)

@@ -23,6 +23,8 @@ use std::time::Duration;
 pub use api::Api;
 pub use error::{EngineError, Sent, plain};
 pub use http::head_of;
+#[doc(hidden)]
+pub use inspect::observed_from_json;
 pub use name::{BadName, ContainerName};
 pub use observed::{Exit, Health, HealthCheck, Lasting, Networking, Observed, State};
 pub use select::{Endpoint, SelectError, check_word, select};
