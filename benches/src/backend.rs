@@ -5,7 +5,7 @@
 //! stands between them.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -27,8 +27,19 @@ const LISTENER: u64 = u64::MAX;
 pub(crate) fn run(port: u16, backlog: i32, boot: Duration) -> io::Result<()> {
     std::thread::sleep(boot);
     let listener = listener(port, backlog)?;
+    let datagrams = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?;
+    std::thread::spawn(move || echo_datagrams(&datagrams));
     println!("listening {}", now_ns());
     Server { epoll: epoll::create(CreateFlags::CLOEXEC)?, listener, clients: Vec::new() }.serve()
+}
+
+fn echo_datagrams(socket: &UdpSocket) {
+    let mut buffer = vec![0; 65_536];
+    loop {
+        // An error is of one client that is gone.
+        let Ok((len, from)) = socket.recv_from(&mut buffer) else { continue };
+        drop(socket.send_to(&buffer[..len], from));
+    }
 }
 
 fn listener(port: u16, backlog: i32) -> io::Result<OwnedFd> {

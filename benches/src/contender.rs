@@ -96,8 +96,47 @@ impl Ground<'_> {
             _ => None,
         };
         let words = self.words(name, port, engine.as_ref())?;
+        self.run(name, port, &words, engine)
+    }
+
+    /// The same contender for UDP, if it knows it.
+    pub(crate) fn start_datagrams(&self, name: &str) -> io::Result<Option<Running>> {
+        let port = free_port()?;
+        let backend = self.backend;
+        let mut engine = None;
+        let words = match name {
+            DIRECT => return Ok(Some(Running { port: backend, group: None, engine: None })),
+            OURS => {
+                let socket = self.scratch.join(format!("engine-{port}.sock"));
+                let fake = FakeEngine::running(&socket, backend)?;
+                let mut words =
+                    self.daemon_words(&fake.socket.display().to_string(), "bench", backend, port);
+                engine = Some(fake);
+                let more = format!("--port {backend}/udp --listen udp:127.0.0.1:{port}");
+                words.extend(more.split_whitespace().map(str::to_owned));
+                words
+            }
+            NGINX => self.words(name, port, None)?,
+            DOCKER_PROXY => {
+                let mut words = self.words(name, port, None)?;
+                let datagrams = words[2].replace("exec ", "").replace("-proto tcp", "-proto udp");
+                words[2] = format!("{datagrams} & {}", words[2]);
+                words
+            }
+            _ => return Ok(None),
+        };
+        self.run(name, port, &words, engine).map(Some)
+    }
+
+    fn run(
+        &self,
+        name: &str,
+        port: u16,
+        words: &[String],
+        engine: Option<FakeEngine>,
+    ) -> io::Result<Running> {
         let log = self.scratch.join(format!("{name}-{port}.log"));
-        let group = Group::start_logged(&words, User::Nobody, &log)?;
+        let group = Group::start_logged(words, User::Nobody, &log)?;
         let mut running = Running { port, group: Some(group), engine };
         running.wait_listening(&log)?;
         if name == SOCKET_PROXYD {
@@ -260,6 +299,7 @@ fn nginx(dir: &Path, port: u16, backend: u16) -> String {
     format!(
         "load_module {NGINX_STREAM};\ndaemon off;\npid {dir}/pid;\nworker_processes auto;\n\
          events {{ worker_connections 8192; }}\nstream {{\n  server {{\n    \
-         listen 127.0.0.1:{port} backlog=4096;\n    proxy_pass 127.0.0.1:{backend};\n  }}\n}}\n"
+         listen 127.0.0.1:{port} backlog=4096;\n    proxy_pass 127.0.0.1:{backend};\n  }}\n  server {{\n    listen 127.0.0.1:{port} udp;\n    \
+         proxy_pass 127.0.0.1:{backend};\n  }}\n}}\n"
     )
 }

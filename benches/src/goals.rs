@@ -1,6 +1,6 @@
 //! What the data path, the cold start and the storms have to reach: data, in one place.
 
-use crate::contender::{DIRECT, HAPROXY, HAPROXY_256K, OURS, SOCKET_PROXYD, TOKIO};
+use crate::contender::{DIRECT, HAPROXY, HAPROXY_256K, NGINX, OURS, SOCKET_PROXYD, TOKIO};
 use crate::record::{Record, Spread, quantile};
 
 /// On which side of the bound it has to be.
@@ -54,6 +54,8 @@ const GOALS: &[Goal] = &[
     goal("64 kept-alive, req/s / haproxy", Ratio("kept64.per_second", "kept64.per_second", HAPROXY), AtLeast(0.95)),
     goal("new connections/s / socket-proxyd", Ratio("connect.per_second", "connect.per_second", SOCKET_PROXYD), AtLeast(1.15)),
     goal("new connections/s / haproxy", Ratio("connect.per_second", "connect.per_second", HAPROXY), AtLeast(0.95)),
+    goal("UDP echo p50, one core / nginx", Ratio("udp1.p50_us", "udp1.p50_us", NGINX), AtMost(1.0)),
+    goal("UDP echo, 16 flows, 1/s / nginx", Ratio("udp16.per_second", "udp16.per_second", NGINX), AtLeast(1.0)),
     goal("idle daemon, PSS MiB", Quantile("idle.pss_mib", 0.5), AtMost(4.0)),
     goal("user bytes per idle connection", Quantile("idle.bytes_per_conn", 0.5), AtMost(2560.0)),
     goal("bulk with 1,000 idle connections / without", Ratio("bulk_idle1.gibps", "bulk1.gibps", OURS), AtLeast(0.9)),

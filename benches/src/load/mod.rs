@@ -2,6 +2,7 @@
 
 mod bulk;
 mod check;
+mod datagrams;
 mod single;
 mod swarm;
 
@@ -39,6 +40,8 @@ pub(crate) fn run(words: &[String]) -> io::Result<Value> {
             let clients = number() as usize;
             Swarm::new(to, clients, After::End)?.storm(millis(number()), millis(number()))
         }
+        "datagrams1" => datagrams::single(to, millis(number())),
+        "datagrams" => datagrams::flows(to, number() as usize, millis(number())),
         "halves" => Ok(check::halves(to, number() as usize)),
         "echo" => check::echo(to, number()),
         other => Err(io::Error::other(format!("no such load: {other}"))),

@@ -44,7 +44,28 @@ impl Visit<'_> {
         }
         self.round_trips(&proxy)?;
         self.rates(&proxy)?;
-        self.correctness(&proxy)
+        self.correctness(&proxy)?;
+        drop(proxy);
+        match ground.start_datagrams(self.name)? {
+            Some(proxy) => self.datagrams(&proxy),
+            None => Ok(()),
+        }
+    }
+
+    fn datagrams(&mut self, proxy: &Running) -> io::Result<()> {
+        let time = self.plan.piece.as_millis();
+        let single =
+            self.on_one_core(proxy, |one| load(&load_words!("datagrams1", proxy.port, time), one))?;
+        self.sample("udp1.p50_us", number(&single, "p50_us"));
+        self.raw("udp1", &single);
+        let before = cpu(proxy);
+        let mut found = load(&load_words!("datagrams", proxy.port, 16, time), None)?;
+        let per = (cpu(proxy) - before) * 1e6 / number(&found, "answered");
+        found["proxy_cpu_us_each"] = json!(per);
+        self.sample("udp16.per_second", number(&found, "per_second"));
+        self.sample("udp16.cpu_us", per);
+        self.raw("udp16", &found);
+        Ok(())
     }
 
     fn idle_connections(&mut self, proxy: &Running) -> io::Result<()> {
@@ -112,19 +133,29 @@ impl Visit<'_> {
 
     /// Everybody on one core: free to wander, two processes sometimes share one and sometimes do
     /// not, and the distribution has two humps.
-    fn round_trips(&mut self, proxy: &Running) -> io::Result<()> {
+    fn on_one_core<T>(
+        &self,
+        proxy: &Running,
+        measure: impl FnOnce(Option<&[usize]>) -> io::Result<T>,
+    ) -> io::Result<T> {
         let one = [0];
         let all: Vec<usize> = (0..std::thread::available_parallelism()?.get()).collect();
         let place = |cpus: &[usize]| {
             self.backend.pids().into_iter().for_each(|pid| pin(pid, cpus));
             proxy.group.as_ref().inspect(|group| group.pin(cpus));
         };
-        let time = self.plan.piece.as_millis();
         place(&one);
-        let whole = load(&load_words!("single", proxy.port, time), Some(&one));
-        let split = load(&load_words!("split", proxy.port, time), Some(&one));
+        let found = measure(Some(&one));
         place(&all);
-        let (whole, split) = (whole?, split?);
+        found
+    }
+
+    fn round_trips(&mut self, proxy: &Running) -> io::Result<()> {
+        let time = self.plan.piece.as_millis();
+        let (whole, split) = self.on_one_core(proxy, |one| {
+            let whole = load(&load_words!("single", proxy.port, time), one)?;
+            Ok((whole, load(&load_words!("split", proxy.port, time), one)?))
+        })?;
         self.raw("single", &whole);
         self.raw("split", &split);
         self.sample("single.p50_us", number(&whole, "p50_us"));
