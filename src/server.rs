@@ -35,8 +35,14 @@ pub struct Server {
 /// The connections under way.
 #[derive(Debug)]
 struct Connections {
-    proxy: Arc<Proxy>,
+    shared: Arc<Shared>,
     tasks: TaskTracker,
+}
+
+/// What each of them needs, under one count.
+#[derive(Debug)]
+struct Shared {
+    proxy: Proxy,
     /// Ends them all.
     cut: CancellationToken,
 }
@@ -51,9 +57,8 @@ impl Server {
         clock: Clock,
     ) -> Self {
         let connections = Connections {
-            proxy: Arc::new(proxy),
+            shared: Arc::new(Shared { proxy, cut: CancellationToken::new() }),
             tasks: TaskTracker::new(),
-            cut: CancellationToken::new(),
         };
         Self {
             listeners,
@@ -97,7 +102,7 @@ impl Server {
                 Queue::LivesOn => {}
             }
         }
-        let Connections { tasks, cut, .. } = &*self.connections;
+        let Connections { shared, tasks } = &*self.connections;
         tasks.close();
         if !tasks.is_empty() {
             let limit = humantime::format_duration(limit);
@@ -105,7 +110,7 @@ impl Server {
         }
         if timeout(limit, tasks.wait()).await.is_err() {
             warn!(connections = tasks.len(), "the drain timeout has passed, cutting them off");
-            cut.cancel();
+            shared.cut.cancel();
             tasks.wait().await;
         }
     }
@@ -113,11 +118,10 @@ impl Server {
 
 impl Acceptor for Connections {
     fn accepted(&self, stream: Stream, permit: OwnedSemaphorePermit) {
-        let proxy = Arc::clone(&self.proxy);
-        let cut = self.cut.clone();
+        let shared = Arc::clone(&self.shared);
         let span = debug_span!("connection", client = %stream.peer());
         let serve = async move {
-            proxy.serve(stream, cut.cancelled()).await;
+            shared.proxy.serve(stream, shared.cut.cancelled()).await;
             drop(permit);
         };
         self.tasks.spawn(serve.instrument(span));

@@ -43,8 +43,14 @@ pub struct Status {
 /// gives it back.
 #[derive(Debug)]
 pub struct Lease {
-    shared: Arc<Shared>,
+    held: Held,
     granted: Granted,
+}
+
+/// A lease without what a connect needs to know: small, for as long as bytes flow.
+#[derive(Debug)]
+pub struct Held {
+    shared: Arc<Shared>,
 }
 
 impl ServiceHandle {
@@ -71,7 +77,7 @@ impl ServiceHandle {
                 suspicion: Notify::new(),
                 looked: Notify::new(),
                 connect_limit: ConnectLimit(AtomicU32::new(25)),
-                connects: Semaphore::new(CONNECTS_AT_ONCE),
+                connects: Arc::new(Semaphore::new(CONNECTS_AT_ONCE)),
                 changes: watch::Sender::new(()),
             }),
         }
@@ -88,8 +94,7 @@ impl ServiceHandle {
             if state.closed {
                 return Err(Refused::ShuttingDown);
             }
-            let client = Client(state.next_client);
-            state.next_client += 1;
+            let client = state.next_client();
             let now = self.shared.clock.now();
             let State { core, out, .. } = &mut *state;
             match core.acquire(now, client, out) {
@@ -118,6 +123,26 @@ impl ServiceHandle {
         }
     }
 
+    /// A lease, if there is one to be had at once: that of an awake target.
+    pub fn acquire_now(&self) -> Option<Lease> {
+        let mut state = self.shared.lock();
+        let awake = matches!(state.core.phase(), Phase::Awake { .. });
+        if state.closed || !awake {
+            return None;
+        }
+        let client = state.next_client();
+        let now = self.shared.clock.now();
+        let State { core, out, .. } = &mut *state;
+        let granted = match core.acquire(now, client, out) {
+            Admission::Granted => state.granted(None),
+            // Not what an awake service says.
+            Admission::Refused(_) | Admission::Waiting => return None,
+        };
+        drop(state);
+        self.shared.changed();
+        Some(self.lease(granted))
+    }
+
     /// What it is doing.
     pub fn status(&self) -> Status {
         let state = self.shared.lock();
@@ -134,7 +159,7 @@ impl ServiceHandle {
     }
 
     fn lease(&self, granted: Granted) -> Lease {
-        Lease { shared: Arc::clone(&self.shared), granted }
+        Lease { held: Held { shared: Arc::clone(&self.shared) }, granted }
     }
 }
 
@@ -151,7 +176,7 @@ impl Lease {
 
     /// Whether the run it was granted for goes on, as far as is known.
     pub fn is_current(&self) -> bool {
-        let state = self.shared.lock();
+        let state = self.held.shared.lock();
         state.core.run() == self.granted.run && matches!(state.core.phase(), Phase::Awake { .. })
     }
 
@@ -161,14 +186,14 @@ impl Lease {
     /// Until then its address is not to be dialled again: the target may have gone, and another
     /// container may own the address by now. While the engine is away nobody can tell.
     pub async fn goes_on(&self) -> bool {
-        let failed = self.shared.clock.now();
-        self.shared.suspicion.notify_one();
+        let failed = self.held.shared.clock.now();
+        self.held.shared.suspicion.notify_one();
         loop {
-            let looked = self.shared.looked.notified();
+            let looked = self.held.shared.looked.notified();
             if !self.is_current() {
                 return false;
             }
-            if self.shared.lock().vouched.is_some_and(|began| began >= failed) {
+            if self.held.shared.lock().vouched.is_some_and(|began| began >= failed) {
                 return true;
             }
             looked.await;
@@ -177,21 +202,26 @@ impl Lease {
 
     /// How long a connect may take before it is sent again; it may be raised for all.
     pub fn connect_limit(&self) -> Duration {
-        self.shared.connect_limit.get()
+        self.held.shared.connect_limit.get()
     }
 
     /// Says that connects take longer than that: the target is far rather than its backlog full.
     pub fn raise_connect_limit(&self, from: Duration) {
-        self.shared.connect_limit.set(self.shared.connect_limit.get().max(from * 2));
+        self.held.shared.connect_limit.set(self.held.shared.connect_limit.get().max(from * 2));
+    }
+
+    /// The lease alone, once the target is reached.
+    pub fn hold(self) -> Held {
+        self.held
     }
 
     /// The places for connects that are on the way.
-    pub fn connects(&self) -> &Semaphore {
-        &self.shared.connects
+    pub fn connects(&self) -> &Arc<Semaphore> {
+        &self.held.shared.connects
     }
 }
 
-impl Drop for Lease {
+impl Drop for Held {
     fn drop(&mut self) {
         self.shared.feed(Event::Release);
     }
@@ -247,7 +277,7 @@ pub(super) struct Shared {
     /// A look has ended.
     pub(super) looked: Notify,
     pub(super) connect_limit: ConnectLimit,
-    connects: Semaphore,
+    connects: Arc<Semaphore>,
     changes: watch::Sender<()>,
 }
 
@@ -272,6 +302,11 @@ pub(super) struct State {
 }
 
 impl State {
+    fn next_client(&mut self) -> Client {
+        self.next_client += 1;
+        Client(self.next_client)
+    }
+
     fn granted(&self, spare: Option<Stream>) -> Granted {
         Granted { run: self.core.run(), upstream: self.upstream.clone(), spare }
     }

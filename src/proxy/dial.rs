@@ -7,7 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::stream::{Stream, tune};
@@ -24,14 +27,48 @@ pub enum Address {
 impl Address {
     /// Connects, without a time limit; a TCP connection gets the options of [`tune`].
     pub async fn connect(&self, keepalive: Duration) -> io::Result<Stream> {
+        match self.dial(keepalive)? {
+            Dialled::Connected(stream) => Ok(stream),
+            Dialled::OnTheWay(connecting) => connecting.wait().await,
+        }
+    }
+
+    /// Begins to connect, and looks at once how that went: within this host the answer is there
+    /// already, and neither the runtime nor a timer has to be troubled.
+    pub(super) fn dial(&self, keepalive: Duration) -> io::Result<Dialled> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         match self {
             Self::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?;
-                // A failure to tune says that the connection is gone; whoever uses it will see.
-                drop(tune(&SockRef::from(&stream), keepalive));
-                Ok(stream.into())
+                let family = match address {
+                    SocketAddr::V4(_) => AddressFamily::INET,
+                    SocketAddr::V6(_) => AddressFamily::INET6,
+                };
+                let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+                // Before the connect, while the kernel has no timers to set anew. A failure is that
+                // of a socket that will not connect either.
+                drop(tune(&SockRef::from(&socket), keepalive));
+                let mut outcome = connect(&socket, address);
+                if outcome == Err(Errno::INPROGRESS) {
+                    outcome = connect(&socket, address);
+                }
+                let connected = match outcome {
+                    Err(Errno::ALREADY) => false,
+                    Ok(()) | Err(Errno::ISCONN) => true,
+                    Err(error) => return Err(error.into()),
+                };
+                let stream = TcpStream::from_std(socket.into())?;
+                Ok(if connected {
+                    Dialled::Connected(stream.into())
+                } else {
+                    Dialled::OnTheWay(Connecting { stream, address: *address })
+                })
             }
-            Self::Unix(path) => Ok(UnixStream::connect(path).await?.into()),
+            Self::Unix(path) => {
+                let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+                // Done or refused at once, if only as its backlog is full (unix(7)).
+                connect(&socket, &SocketAddrUnix::new(path.as_ref())?)?;
+                Ok(Dialled::Connected(UnixStream::from_std(socket.into())?.into()))
+            }
         }
     }
 
@@ -40,6 +77,44 @@ impl Address {
         match self {
             Self::Tcp(address) => address.to_string(),
             Self::Unix(_) => "localhost".to_owned(),
+        }
+    }
+}
+
+/// A connect that has not failed so far.
+#[derive(Debug)]
+pub(super) enum Dialled {
+    /// It is done.
+    Connected(Stream),
+    /// It is not answered yet.
+    OnTheWay(Connecting),
+}
+
+/// A connect that is on its way; dropping it is giving it up.
+#[derive(Debug)]
+pub(super) struct Connecting {
+    stream: TcpStream,
+    address: SocketAddr,
+}
+
+impl Connecting {
+    /// Waits for the answer, without a time limit. Cancel-safe.
+    pub(super) async fn wait(self) -> io::Result<Stream> {
+        loop {
+            self.stream.writable().await?;
+            let answer = self.stream.try_io(Interest::WRITABLE, || {
+                // Asking again tells how the first one went (connect(2)).
+                match connect(&self.stream, &self.address) {
+                    Ok(()) | Err(Errno::ISCONN) => Ok(()),
+                    Err(Errno::ALREADY) => Err(io::ErrorKind::WouldBlock.into()),
+                    Err(error) => Err(error.into()),
+                }
+            });
+            match answer {
+                Ok(()) => return Ok(self.stream.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 }
