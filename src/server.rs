@@ -118,12 +118,32 @@ impl Server {
 
 impl Acceptor for Connections {
     fn accepted(&self, stream: Stream, permit: OwnedSemaphorePermit) {
-        let shared = Arc::clone(&self.shared);
         let span = debug_span!("connection", client = %stream.peer());
-        let serve = async move {
-            shared.proxy.serve(stream, shared.cut.cancelled()).await;
-            drop(permit);
-        };
-        self.tasks.spawn(serve.instrument(span));
+        self.tasks.spawn(serve(Arc::clone(&self.shared), stream, permit).instrument(span));
     }
+}
+
+/// One connection, with its place.
+#[expect(clippy::manual_async_fn, reason = "as an async fn it would keep its arguments twice")]
+fn serve(
+    shared: Arc<Shared>,
+    stream: Stream,
+    permit: OwnedSemaphorePermit,
+) -> impl Future<Output = ()> {
+    async move {
+        shared.proxy.serve(stream, shared.cut.cancelled()).await;
+        drop(permit);
+    }
+}
+
+/// The bytes of a connection's future, for a test that bounds them.
+#[doc(hidden)]
+pub fn connection_size() -> usize {
+    const fn of<F, C>(_: F) -> usize
+    where
+        F: Fn(Arc<Shared>, Stream, OwnedSemaphorePermit) -> C + Copy,
+    {
+        size_of::<C>()
+    }
+    of(serve)
 }

@@ -127,3 +127,47 @@ impl fmt::Display for Address {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener as StdListener};
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    const KEEPALIVE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn within_the_host_a_connect_is_answered_at_once() {
+        let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let dialled = Address::Tcp(address).dial(KEEPALIVE).unwrap();
+        assert!(matches!(dialled, Dialled::Connected(_)), "{dialled:?}");
+        drop(listener);
+        let refused = Address::Tcp(address).dial(KEEPALIVE).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn a_full_backlog_is_waited_for() {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap().as_socket().unwrap());
+        let mut there = Vec::new();
+        let connecting = loop {
+            match address.dial(KEEPALIVE).unwrap() {
+                Dialled::Connected(stream) => there.push(stream),
+                Dialled::OnTheWay(connecting) => break connecting,
+            }
+        };
+        assert!(!there.is_empty());
+        let waiting = tokio::spawn(connecting.wait());
+        // Makes room; the kernel sends again after a second.
+        let mut accepted: Vec<_> = there.iter().map(|_| listener.accept().unwrap()).collect();
+        let stream = waiting.await.unwrap().unwrap();
+        accepted.push(listener.accept().unwrap());
+        assert!(!stream.is_dead());
+    }
+}

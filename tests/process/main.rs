@@ -20,3 +20,4 @@ mod scripted;
 mod shutdown;
 mod streams;
 mod usage;
+mod warm;
