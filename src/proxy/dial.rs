@@ -150,6 +150,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_unix_socket_is_connected_or_refused_at_once() {
+        let path = std::env::temp_dir().join(format!("odc-dial-{}", std::process::id()));
+        let address = Address::Unix(path.as_path().into());
+        let missing = address.dial(KEEPALIVE).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let dialled = address.dial(KEEPALIVE);
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(dialled, Ok(Dialled::Connected(_))), "{dialled:?}");
+        drop(listener);
+    }
+
+    #[tokio::test]
     async fn a_full_backlog_is_waited_for() {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
