@@ -23,7 +23,8 @@ missing_packages() {
             wanted+=(docker.io:dockerd iptables:iptables podman:podman runc:runc conmon:conmon
                 netavark:/usr/lib/podman/netavark aardvark-dns:/usr/lib/podman/aardvark-dns
                 slirp4netns:slirp4netns iproute2:ip util-linux:nsenter
-                docker-compose:docker-compose systemd:systemd-analyze perl-base:perl g++:g++)
+                docker-compose:docker-compose systemd:systemd-analyze perl-base:perl g++:g++
+                strace:strace)
             # Debian 13 splits the client off.
             ! apt-cache show docker-cli >/dev/null 2>&1 || wanted+=(docker-cli:docker)
             ;;

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{self, FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::prelude::*;
@@ -14,17 +14,7 @@ use crate::cli::args::LogFormat;
 
 /// Sets the log up. `RUST_LOG` outranks `verbose` (0 info, 1 debug, 2 and more trace).
 pub fn init(format: LogFormat, verbose: u8) -> anyhow::Result<()> {
-    let level = match verbose {
-        0 => "info",
-        1 => "info,ondemand_container=debug",
-        _ => "debug,ondemand_container=trace",
-    };
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
-            .map_err(|error| anyhow::anyhow!("RUST_LOG is not understood: {error}"))?,
-        _ => EnvFilter::new(level),
-    };
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter(verbose)?);
     match format {
         LogFormat::Auto if journal_is_stderr() => {
             let layer = fmt::layer().event_format(Prioritised).with_writer(std::io::stderr);
@@ -49,6 +39,25 @@ pub fn init(format: LogFormat, verbose: u8) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is logged: directives `target=level` or `level`, separated by commas. Those with spans or
+/// fields in brackets are not understood: they need regular expressions, 0.2 MiB of an idle
+/// process.
+fn filter(verbose: u8) -> anyhow::Result<Targets> {
+    if let Ok(directives) = std::env::var("RUST_LOG")
+        && !directives.is_empty()
+    {
+        return directives
+            .parse()
+            .map_err(|error| anyhow::anyhow!("RUST_LOG is not understood: {error}"));
+    }
+    let (others, ours) = match verbose {
+        0 => (Level::INFO, Level::INFO),
+        1 => (Level::INFO, Level::DEBUG),
+        _ => (Level::DEBUG, Level::TRACE),
+    };
+    Ok(Targets::new().with_default(others).with_target("ondemand_container", ours))
 }
 
 /// A line for the journal: the priority as sd-daemon(3) wants it, the text with its fields, and no

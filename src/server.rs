@@ -48,8 +48,14 @@ pub struct Server {
 /// The connections under way.
 #[derive(Debug)]
 struct Connections {
-    proxy: Arc<Proxy>,
+    shared: Arc<Shared>,
     tasks: TaskTracker,
+}
+
+/// What each of them needs, under one count.
+#[derive(Debug)]
+struct Shared {
+    proxy: Proxy,
     /// Ends them all.
     cut: CancellationToken,
 }
@@ -83,7 +89,7 @@ impl Server {
             flows,
             queue,
             places: Arc::new(Semaphore::new(room)),
-            connections: Arc::new(Connections { proxy: Arc::new(proxy), tasks, cut }),
+            connections: Arc::new(Connections { shared: Arc::new(Shared { proxy, cut }), tasks }),
             clock,
         }
     }
@@ -133,7 +139,7 @@ impl Server {
             }
         }
         self.flows.drain();
-        let Connections { tasks, cut, .. } = &*self.connections;
+        let Connections { shared, tasks } = &*self.connections;
         tasks.close();
         if !tasks.is_empty() {
             let limit = humantime::format_duration(limit);
@@ -141,7 +147,7 @@ impl Server {
         }
         if timeout(limit, tasks.wait()).await.is_err() {
             warn!(connections = tasks.len(), "the drain timeout has passed, cutting them off");
-            cut.cancel();
+            shared.cut.cancel();
             tasks.wait().await;
         }
     }
@@ -149,13 +155,34 @@ impl Server {
 
 impl Acceptor for Connections {
     fn accepted(&self, stream: Stream, port: usize, permit: OwnedSemaphorePermit) {
-        let proxy = Arc::clone(&self.proxy);
-        let cut = self.cut.clone();
-        let span = self.proxy.span(&stream);
-        let serve = async move {
-            proxy.serve(stream, port, cut.cancelled()).await;
-            drop(permit);
-        };
+        let span = self.shared.proxy.span(&stream);
+        let serve = serve(Arc::clone(&self.shared), stream, port, permit);
         self.tasks.spawn(serve.instrument(span));
     }
+}
+
+/// One connection, with its place.
+#[expect(clippy::manual_async_fn, reason = "as an async fn it would keep its arguments twice")]
+fn serve(
+    shared: Arc<Shared>,
+    stream: Stream,
+    port: usize,
+    permit: OwnedSemaphorePermit,
+) -> impl Future<Output = ()> {
+    async move {
+        shared.proxy.serve(stream, port, shared.cut.cancelled()).await;
+        drop(permit);
+    }
+}
+
+/// The bytes of a connection's future, for a test that bounds them.
+#[doc(hidden)]
+pub fn connection_size() -> usize {
+    const fn of<F, C>(_: F) -> usize
+    where
+        F: Fn(Arc<Shared>, Stream, usize, OwnedSemaphorePermit) -> C + Copy,
+    {
+        size_of::<C>()
+    }
+    of(serve)
 }

@@ -197,7 +197,7 @@ pub struct RunArgs {
     #[arg(long, env = "ONDEMAND_LOG_FORMAT", value_enum, default_value = "auto")]
     pub log_format: LogFormat,
 
-    /// Say more: -v decisions, -vv bytes. `RUST_LOG` outranks it
+    /// Say more: -v decisions, -vv bytes. `RUST_LOG` (target=level,…) outranks it
     #[arg(long, short = 'v', action = clap::ArgAction::Count, env = "ONDEMAND_VERBOSE")]
     pub verbose: u8,
 }

@@ -44,8 +44,14 @@ pub struct Status {
 /// gives it back.
 #[derive(Debug)]
 pub struct Lease {
-    shared: Arc<Shared>,
+    held: Held,
     granted: Granted,
+}
+
+/// A lease without what a connect needs to know: small, for as long as bytes flow.
+#[derive(Debug)]
+pub struct Held {
+    shared: Arc<Shared>,
 }
 
 impl ServiceHandle {
@@ -72,7 +78,7 @@ impl ServiceHandle {
                 suspicion: Notify::new(),
                 looked: Notify::new(),
                 connect_limit: ConnectLimit(AtomicU32::new(25)),
-                connects: Semaphore::new(CONNECTS_AT_ONCE),
+                connects: Arc::new(Semaphore::new(CONNECTS_AT_ONCE)),
                 changes: watch::Sender::new(()),
             }),
         }
@@ -90,8 +96,7 @@ impl ServiceHandle {
             if state.closed {
                 return Err(Refused::ShuttingDown);
             }
-            let client = Client(state.next_client);
-            state.next_client += 1;
+            let client = state.next_client();
             let now = self.shared.clock.now();
             let State { core, out, .. } = &mut *state;
             match core.acquire(now, client, out) {
@@ -120,6 +125,26 @@ impl ServiceHandle {
         }
     }
 
+    /// A lease for that port, if there is one to be had at once: that of an awake target.
+    pub fn acquire_now(&self, port: usize) -> Option<Lease> {
+        let mut state = self.shared.lock();
+        let awake = matches!(state.core.phase(), Phase::Awake { .. });
+        if state.closed || !awake {
+            return None;
+        }
+        let client = state.next_client();
+        let now = self.shared.clock.now();
+        let State { core, out, .. } = &mut *state;
+        let granted = match core.acquire(now, client, out) {
+            Admission::Granted => state.granted(port, None),
+            // Not what an awake service says.
+            Admission::Refused(_) | Admission::Waiting => return None,
+        };
+        drop(state);
+        self.shared.changed();
+        Some(self.lease(granted))
+    }
+
     /// What it is doing.
     pub fn status(&self) -> Status {
         let state = self.shared.lock();
@@ -136,7 +161,7 @@ impl ServiceHandle {
     }
 
     fn lease(&self, granted: Granted) -> Lease {
-        Lease { shared: Arc::clone(&self.shared), granted }
+        Lease { held: Held { shared: Arc::clone(&self.shared) }, granted }
     }
 }
 
@@ -153,7 +178,7 @@ impl Lease {
 
     /// Whether the run it was granted for goes on, as far as is known.
     pub fn is_current(&self) -> bool {
-        let state = self.shared.lock();
+        let state = self.held.shared.lock();
         state.core.run() == self.granted.run && matches!(state.core.phase(), Phase::Awake { .. })
     }
 
@@ -163,14 +188,14 @@ impl Lease {
     /// Until then its address is not to be dialled again: the target may have gone, and another
     /// container may own the address by now. While the engine is away nobody can tell.
     pub async fn goes_on(&self) -> bool {
-        let failed = self.shared.clock.now();
+        let failed = self.held.shared.clock.now();
         self.suspect();
         loop {
-            let looked = self.shared.looked.notified();
+            let looked = self.held.shared.looked.notified();
             if !self.is_current() {
                 return false;
             }
-            if self.shared.lock().vouched.is_some_and(|began| began >= failed) {
+            if self.held.shared.lock().vouched.is_some_and(|began| began >= failed) {
                 return true;
             }
             looked.await;
@@ -179,26 +204,31 @@ impl Lease {
 
     /// Has the target looked at: somebody could not reach it.
     pub fn suspect(&self) {
-        self.shared.suspicion.notify_one();
+        self.held.shared.suspicion.notify_one();
     }
 
     /// How long a connect may take before it is sent again; it may be raised for all.
     pub fn connect_limit(&self) -> Duration {
-        self.shared.connect_limit.get()
+        self.held.shared.connect_limit.get()
     }
 
     /// Says that connects take longer than that: the target is far rather than its backlog full.
     pub fn raise_connect_limit(&self, from: Duration) {
-        self.shared.connect_limit.set(self.shared.connect_limit.get().max(from * 2));
+        self.held.shared.connect_limit.set(self.held.shared.connect_limit.get().max(from * 2));
+    }
+
+    /// The lease alone, once the target is reached.
+    pub fn hold(self) -> Held {
+        self.held
     }
 
     /// The places for connects that are on the way.
-    pub fn connects(&self) -> &Semaphore {
-        &self.shared.connects
+    pub fn connects(&self) -> &Arc<Semaphore> {
+        &self.held.shared.connects
     }
 }
 
-impl Drop for Lease {
+impl Drop for Held {
     fn drop(&mut self) {
         self.shared.feed(Event::Release);
     }
@@ -254,7 +284,7 @@ pub(super) struct Shared {
     /// A look has ended.
     pub(super) looked: Notify,
     pub(super) connect_limit: ConnectLimit,
-    connects: Semaphore,
+    connects: Arc<Semaphore>,
     changes: watch::Sender<()>,
 }
 
@@ -280,6 +310,11 @@ pub(super) struct State {
 }
 
 impl State {
+    fn next_client(&mut self) -> Client {
+        self.next_client += 1;
+        Client(self.next_client)
+    }
+
     fn granted(&self, port: usize, spare: Option<Spare>) -> Granted {
         Granted { run: self.core.run(), upstream: self.upstreams.get(port).cloned(), spare }
     }

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use address::{Upstream, Via, of as addresses_of};
-pub use lease::{Lease, ServiceHandle, Status};
+pub use lease::{Held, Lease, ServiceHandle, Status};
 pub use task::Driver;
 
 use crate::config::{GivenUpstream, Ports, Ready, Settings};

@@ -1,33 +1,86 @@
 //! From a lease to a connection to the target.
 
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
+use super::dial::Dialled;
 use super::{Proxy, Stream};
 use crate::activation::{Pauses, Refused};
-use crate::driver::Lease;
+use crate::driver::{Lease, Upstream};
 
 /// So many unanswered connects of one client are a far target rather than a full backlog.
 const PATIENCE: u32 = 8;
 
-/// A lease and a connection to that port of the target, which begins with `header`; wakes it as
-/// often as it takes. The caller sets the time limit.
+/// The connection that a client is to have.
+pub(super) struct Wish {
+    /// The place of the port.
+    pub(super) port: usize,
+    /// What it begins with.
+    pub(super) header: Option<Vec<u8>>,
+}
+
+/// How far a client gets without waiting, short of the target.
+pub(super) enum Begun {
+    /// A lease; the connect is not answered yet, has failed, or has no place yet.
+    Leased(Box<(Lease, Option<Attempt>)>),
+    /// Not even a lease.
+    Nothing,
+}
+
+impl Begun {
+    fn leased(lease: Lease, attempt: Option<Attempt>) -> Self {
+        Self::Leased(Box::new((lease, attempt)))
+    }
+}
+
+/// A connect that was begun, and its place among those that are on the way.
+pub(super) struct Attempt {
+    dialled: io::Result<Dialled>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// Goes as far as it goes without waiting: on an awake target within this host, all the way.
+pub(super) fn begin(proxy: &Proxy, wish: &Wish) -> Result<(Lease, Stream), Begun> {
+    let lease = proxy.service.acquire_now(wish.port).ok_or(Begun::Nothing)?;
+    let Some(upstream) = lease.upstream() else { return Err(Begun::leased(lease, None)) };
+    let Ok(place) = Arc::clone(lease.connects()).try_acquire_owned() else {
+        return Err(Begun::leased(lease, None));
+    };
+    match Attempt::begin(proxy, upstream, wish, Some(place)) {
+        Attempt { dialled: Ok(Dialled::Connected(stream)), .. } => Ok((lease, stream)),
+        attempt => Err(Begun::leased(lease, Some(attempt))),
+    }
+}
+
+/// A lease and the connection that `wish` describes; wakes the target as often as it takes. The
+/// caller sets the time limit.
 pub(super) async fn reach(
     proxy: &Proxy,
-    port: usize,
-    header: Option<&[u8]>,
+    wish: Wish,
+    begun: Begun,
 ) -> Result<(Lease, Stream), Refused> {
+    let mut begun = match begun {
+        Begun::Leased(leased) => Some(*leased),
+        Begun::Nothing => None,
+    };
     loop {
-        let mut lease = proxy.service.acquire(port).await?;
+        let (mut lease, attempt) = match begun.take() {
+            Some(begun) => begun,
+            None => (proxy.service.acquire(wish.port).await?, None),
+        };
         if let Some(spare) = lease.take_spare()
             && !spare.is_dead()
-            && announce(&spare, header).is_ok()
+            && let Ok(spare) = wish.announce(spare)
         {
             return Ok((lease, spare));
         }
-        if let Some(stream) = connect(proxy, &lease, header).await {
+        if let Some(stream) = connect(proxy, &lease, &wish, attempt).await {
             return Ok((lease, stream));
         }
         debug!("the target has gone since, asking again");
@@ -35,21 +88,25 @@ pub(super) async fn reach(
 }
 
 /// Connects, as often as it takes; `None` once the run is over.
-async fn connect(proxy: &Proxy, lease: &Lease, header: Option<&[u8]>) -> Option<Stream> {
+async fn connect(
+    proxy: &Proxy,
+    lease: &Lease,
+    wish: &Wish,
+    mut begun: Option<Attempt>,
+) -> Option<Stream> {
     let upstream = lease.upstream()?.clone();
     let mut pauses = Pauses::connect();
     let mut unanswered = 0;
     loop {
         let limit = lease.connect_limit();
-        let attempt = {
+        let attempt = if let Some(begun) = begun.take() {
+            begun
+        } else {
             // Never closed, so an error cannot be; without a place the connect goes on unbounded.
-            let _place = lease.connects().acquire().await;
-            timeout(limit, upstream.address.connect(proxy.limits.keepalive)).await
+            let place = Arc::clone(lease.connects()).acquire_owned().await.ok();
+            Attempt::begin(proxy, &upstream, wish, place)
         };
-        let begun = attempt.map(|connected| {
-            connected.and_then(|stream| announce(&stream, header).map(|()| stream))
-        });
-        match begun {
+        match attempt.end(limit, wish).await {
             Ok(Ok(stream)) => return Some(stream),
             Ok(Err(error)) => {
                 debug!(%error, address = %upstream.address, "cannot connect");
@@ -69,7 +126,39 @@ async fn connect(proxy: &Proxy, lease: &Lease, header: Option<&[u8]>) -> Option<
     }
 }
 
-/// Sends the header, before anybody else sends anything.
-fn announce(stream: &Stream, header: Option<&[u8]>) -> io::Result<()> {
-    header.map_or(Ok(()), |header| stream.announce(header))
+impl Attempt {
+    fn begin(
+        proxy: &Proxy,
+        upstream: &Upstream,
+        wish: &Wish,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        let dialled = match upstream.address.dial(proxy.limits.keepalive) {
+            Ok(Dialled::Connected(stream)) => wish.announce(stream).map(Dialled::Connected),
+            dialled => dialled,
+        };
+        Self { dialled, _place: place }
+    }
+
+    /// Waits for the answer, for at most `limit`, and gives the place back.
+    async fn end(self, limit: Duration, wish: &Wish) -> Result<io::Result<Stream>, Elapsed> {
+        match self.dialled {
+            Ok(Dialled::Connected(stream)) => Ok(Ok(stream)),
+            Ok(Dialled::OnTheWay(connecting)) => {
+                let connected = timeout(limit, connecting.wait()).await?;
+                Ok(connected.and_then(|stream| wish.announce(stream)))
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+}
+
+impl Wish {
+    /// Sends the header, before anybody else sends anything.
+    fn announce(&self, stream: Stream) -> io::Result<Stream> {
+        match &self.header {
+            None => Ok(stream),
+            Some(header) => stream.announce(header).map(|()| stream),
+        }
+    }
 }

@@ -63,10 +63,11 @@ pub struct Summary {
     pub ended: Ended,
 }
 
-/// Copies both ways until the connection has ended or is `cut`, and closes both sides accordingly.
+/// Copies both ways until the connection has ended or is `cut`. What has ended as
+/// [`Ended::Closed`] is to be closed, anything else to be reset, and both at once.
 pub async fn copy(
-    client: Stream,
-    upstream: Stream,
+    client: &Stream,
+    upstream: &Stream,
     half_closed: Duration,
     cut: impl Future<Output = ()>,
 ) -> Summary {
@@ -74,16 +75,9 @@ pub async fn copy(
     let mut down = Flow::default();
     let ended = tokio::select! {
         biased;
-        ended = both_ways(&mut up, &mut down, &client, &upstream, half_closed) => ended,
+        ended = both_ways(&mut up, &mut down, client, upstream, half_closed) => ended,
         () = cut => Ended::Cut,
     };
-    match ended {
-        Ended::Closed => {}
-        Ended::Reset | Ended::HalfClosedTooLong | Ended::Cut => {
-            client.reset();
-            upstream.reset();
-        }
-    }
     Summary { up: up.total, down: down.total, ended }
 }
 
@@ -98,9 +92,9 @@ async fn both_ways(
     poll_fn(|cx| {
         let before = up.total + down.total;
         let up_done = up.poll(cx, client, upstream);
-        down.source_lost = up.destination_lost;
+        down.learn(up);
         let down_done = down.poll(cx, upstream, client);
-        up.source_lost = down.destination_lost;
+        up.learn(down);
         let ended = match (up_done, down_done) {
             (Poll::Ready(Err(Lost)), _) | (_, Poll::Ready(Err(Lost))) => {
                 return Poll::Ready(Ended::Reset);
@@ -158,6 +152,8 @@ struct Flow {
     destination_lost: bool,
     /// The same, of the socket this direction reads from.
     source_lost: bool,
+    /// How far the other direction is.
+    other: Stage,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +171,12 @@ enum Round {
 }
 
 impl Flow {
+    /// Takes in how the other direction stands.
+    fn learn(&mut self, other: &Self) {
+        self.source_lost = other.destination_lost;
+        self.other = other.stage;
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>, from: &Stream, to: &Stream) -> Poll<Result<(), Lost>> {
         for _ in 0..ROUNDS {
             if self.stage == Stage::Done {
@@ -218,7 +220,10 @@ impl Flow {
             if self.source_lost {
                 return Poll::Ready(Err(Lost));
             }
-            to.end();
+            // When both are done, closing says so.
+            if self.other != Stage::Done {
+                to.end();
+            }
             self.stage = Stage::Done;
             return Poll::Ready(Ok(Round::Again));
         }

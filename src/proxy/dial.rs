@@ -7,7 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::stream::{Stream, tune};
@@ -24,14 +27,48 @@ pub enum Address {
 impl Address {
     /// Connects, without a time limit; a TCP connection gets the options of [`tune`].
     pub async fn connect(&self, keepalive: Duration) -> io::Result<Stream> {
+        match self.dial(keepalive)? {
+            Dialled::Connected(stream) => Ok(stream),
+            Dialled::OnTheWay(connecting) => connecting.wait().await,
+        }
+    }
+
+    /// Begins to connect, and looks at once how that went: within this host the answer is there
+    /// already, and neither the runtime nor a timer has to be troubled.
+    pub(super) fn dial(&self, keepalive: Duration) -> io::Result<Dialled> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         match self {
             Self::Ip(address) => {
-                let stream = TcpStream::connect(address).await?;
-                // A failure to tune says that the connection is gone; whoever uses it will see.
-                drop(tune(&SockRef::from(&stream), keepalive));
-                Ok(stream.into())
+                let family = match address {
+                    SocketAddr::V4(_) => AddressFamily::INET,
+                    SocketAddr::V6(_) => AddressFamily::INET6,
+                };
+                let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+                // Before the connect, while the kernel has no timers to set anew. A failure is that
+                // of a socket that will not connect either.
+                drop(tune(&SockRef::from(&socket), keepalive));
+                let mut outcome = connect(&socket, address);
+                if outcome == Err(Errno::INPROGRESS) {
+                    outcome = connect(&socket, address);
+                }
+                let connected = match outcome {
+                    Err(Errno::ALREADY) => false,
+                    Ok(()) | Err(Errno::ISCONN) => true,
+                    Err(error) => return Err(error.into()),
+                };
+                let stream = TcpStream::from_std(socket.into())?;
+                Ok(if connected {
+                    Dialled::Connected(stream.into())
+                } else {
+                    Dialled::OnTheWay(Connecting { stream, address: *address })
+                })
             }
-            Self::Unix(path) => Ok(UnixStream::connect(path).await?.into()),
+            Self::Unix(path) => {
+                let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+                // Done or refused at once, if only as its backlog is full (unix(7)).
+                connect(&socket, &SocketAddrUnix::new(path.as_ref())?)?;
+                Ok(Dialled::Connected(UnixStream::from_std(socket.into())?.into()))
+            }
         }
     }
 
@@ -44,11 +81,106 @@ impl Address {
     }
 }
 
+/// A connect that has not failed so far.
+#[derive(Debug)]
+pub(super) enum Dialled {
+    /// It is done.
+    Connected(Stream),
+    /// It is not answered yet.
+    OnTheWay(Connecting),
+}
+
+/// A connect that is on its way; dropping it is giving it up.
+#[derive(Debug)]
+pub(super) struct Connecting {
+    stream: TcpStream,
+    address: SocketAddr,
+}
+
+impl Connecting {
+    /// Waits for the answer, without a time limit. Cancel-safe.
+    pub(super) async fn wait(self) -> io::Result<Stream> {
+        loop {
+            self.stream.writable().await?;
+            let answer = self.stream.try_io(Interest::WRITABLE, || {
+                // Asking again tells how the first one went (connect(2)).
+                match connect(&self.stream, &self.address) {
+                    Ok(()) | Err(Errno::ISCONN) => Ok(()),
+                    Err(Errno::ALREADY) => Err(io::ErrorKind::WouldBlock.into()),
+                    Err(error) => Err(error.into()),
+                }
+            });
+            match answer {
+                Ok(()) => return Ok(self.stream.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener as StdListener};
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    const KEEPALIVE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn within_the_host_a_connect_is_answered_at_once() {
+        let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let dialled = Address::Ip(address).dial(KEEPALIVE).unwrap();
+        assert!(matches!(dialled, Dialled::Connected(_)), "{dialled:?}");
+        drop(listener);
+        let refused = Address::Ip(address).dial(KEEPALIVE).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_is_connected_or_refused_at_once() {
+        let path = std::env::temp_dir().join(format!("odc-dial-{}", std::process::id()));
+        let address = Address::Unix(path.as_path().into());
+        let missing = address.dial(KEEPALIVE).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let dialled = address.dial(KEEPALIVE);
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(dialled, Ok(Dialled::Connected(_))), "{dialled:?}");
+        drop(listener);
+    }
+
+    #[tokio::test]
+    async fn a_full_backlog_is_waited_for() {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = Address::Ip(listener.local_addr().unwrap().as_socket().unwrap());
+        let mut there = Vec::new();
+        let connecting = loop {
+            match address.dial(KEEPALIVE).unwrap() {
+                Dialled::Connected(stream) => there.push(stream),
+                Dialled::OnTheWay(connecting) => break connecting,
+            }
+        };
+        assert!(!there.is_empty());
+        let waiting = tokio::spawn(connecting.wait());
+        // Makes room; the kernel sends again after a second.
+        let mut accepted: Vec<_> = there.iter().map(|_| listener.accept().unwrap()).collect();
+        let stream = waiting.await.unwrap().unwrap();
+        accepted.push(listener.accept().unwrap());
+        assert!(!stream.is_dead());
     }
 }

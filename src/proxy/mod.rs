@@ -3,7 +3,8 @@
 //! A client is held while the target wakes, whatever it takes within the start timeout, and none
 //! of its bytes are read before there is somebody to read them, but those of a PROXY header that
 //! was asked for. A connect that fails is tried again, with a wake in between if the target has
-//! gone.
+//! gone. A client of an awake target within this host waits for nothing: no timer is set for it, and
+//! nothing is allocated that only holding needs.
 
 mod connect;
 mod copy;
@@ -25,9 +26,10 @@ pub use dial::Address;
 use header::{Ends, Version};
 pub use stream::{Stream, tune};
 
+use self::connect::{Begun, Wish};
 use crate::activation::Refused;
 use crate::config::{ConnectionLimits, Trusted};
-use crate::driver::ServiceHandle;
+use crate::driver::{Lease, ServiceHandle};
 
 /// A client that has waited for so long is held.
 const HELD_AFTER: Duration = Duration::from_millis(50);
@@ -58,8 +60,8 @@ impl Proxy {
         }
     }
 
-    /// Serves one client of the port at that place to its end, within its [`span`](Self::span), or until `cut`: then both
-    /// sides are reset, so that neither takes what it has for the whole.
+    /// Serves one client of the port at that place to its end, within its [`span`](Self::span), or
+    /// until `cut`: then both sides are reset, so that neither takes what it has for the whole.
     pub async fn serve(&self, client: Stream, port: usize, cut: impl Future<Output = ()>) {
         let mut cut = std::pin::pin!(cut);
         let told = match &self.trusted {
@@ -73,7 +75,37 @@ impl Proxy {
                 () = &mut cut => return client.reset(),
             },
         };
-        let header = self.header(&client, told);
+        let wish = Wish { port, header: self.header(&client, told) };
+        let (lease, upstream) = match connect::begin(self, &wish) {
+            Ok(reached) => reached,
+            // Apart from the rest, as it is rare and needs much more memory.
+            Err(begun) => match Box::pin(self.hold(&client, wish, begun, cut.as_mut())).await {
+                Ok(reached) => reached,
+                Err(Unserved::Left) => return,
+                Err(Unserved::Refused) => return client.reset(),
+            },
+        };
+        let lease = lease.hold();
+        let summary = copy(&client, &upstream, self.limits.half_closed, cut).await;
+        debug!(up = summary.up, down = summary.down, ended = ?summary.ended, "connection ended");
+        match summary.ended {
+            Ended::Closed => {}
+            Ended::Reset | Ended::HalfClosedTooLong | Ended::Cut => {
+                client.reset();
+                upstream.reset();
+            }
+        }
+        drop(lease);
+    }
+
+    /// Holds a client until the target is reached.
+    async fn hold(
+        &self,
+        client: &Stream,
+        wish: Wish,
+        begun: Begun,
+        cut: impl Future<Output = ()>,
+    ) -> Result<(Lease, Stream), Unserved> {
         // A client that leaves is noticed; what it has sent stays in the kernel. A reset says so at
         // any time; the end of its half only once it is held, as on an awake target nobody is.
         let left = async {
@@ -87,23 +119,17 @@ impl Proxy {
         };
         let reached = tokio::select! {
             biased;
-            reached = timeout(self.start_timeout, connect::reach(self, port, header.as_deref())) => reached,
+            reached = timeout(self.start_timeout, connect::reach(self, wish, begun)) => reached,
             () = left => {
                 debug!("the client left while it was held");
-                return;
+                return Err(Unserved::Left);
             }
-            () = &mut cut => Ok(Err(Refused::ShuttingDown)),
+            () = cut => Ok(Err(Refused::ShuttingDown)),
         };
-        let (lease, upstream) = match reached.unwrap_or(Err(Refused::TimedOut)) {
-            Ok(reached) => reached,
-            Err(refused) => {
-                debug!(?refused, "refused");
-                return client.reset();
-            }
-        };
-        let summary = copy(client, upstream, self.limits.half_closed, cut).await;
-        debug!(up = summary.up, down = summary.down, ended = ?summary.ended, "connection ended");
-        drop(lease);
+        reached.unwrap_or(Err(Refused::TimedOut)).map_err(|refused| {
+            debug!(?refused, "refused");
+            Unserved::Refused
+        })
     }
 
     /// What the application is told of a client, if it expects to be.
@@ -113,4 +139,12 @@ impl Proxy {
         let ends = told.or_else(|| client.ends().ok().flatten());
         Some(header::encode(version, ends))
     }
+}
+
+/// Why a client was not served.
+enum Unserved {
+    /// It did not wait for it.
+    Left,
+    /// The target was not to be had, or not in time.
+    Refused,
 }

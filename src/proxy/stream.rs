@@ -26,6 +26,8 @@ pub struct Stream {
     /// The runtime was told that there is nothing to read, though there may be: it learns of new
     /// bytes only, so what is there already has to be asked for.
     unasked: AtomicBool,
+    /// The runtime may not have been told yet that there is room to write, though there is.
+    untold: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -36,17 +38,21 @@ enum Socket {
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Self { socket: Socket::Tcp(stream), unasked: AtomicBool::new(false) }
+        Self::new(Socket::Tcp(stream))
     }
 }
 
 impl From<UnixStream> for Stream {
     fn from(stream: UnixStream) -> Self {
-        Self { socket: Socket::Unix(stream), unasked: AtomicBool::new(false) }
+        Self::new(Socket::Unix(stream))
     }
 }
 
 impl Stream {
+    fn new(socket: Socket) -> Self {
+        Self { socket, unasked: AtomicBool::new(false), untold: AtomicBool::new(true) }
+    }
+
     /// Waits until the peer has left for good.
     ///
     /// A reset says so, and an end of its data when it has sent none. A peer that has sent
@@ -169,9 +175,17 @@ impl Stream {
 
     /// Writes what fits.
     pub(super) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        if self.untold.load(Ordering::Relaxed) {
+            match send(self, buf, flags) {
+                Ok(n) => return Poll::Ready(Ok(n)),
+                // From here on new room makes an edge that the runtime sees.
+                Err(Errno::AGAIN) => self.untold.store(false, Ordering::Relaxed),
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
         loop {
             ready!(self.poll_write_ready(cx))?;
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
             match self.try_io(Interest::WRITABLE, || Ok(send(self, buf, flags)?)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),

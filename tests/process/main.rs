@@ -24,3 +24,4 @@ mod scripted;
 mod shutdown;
 mod streams;
 mod usage;
+mod warm;

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use super::daemon::Daemon;
@@ -24,6 +25,7 @@ pub(crate) struct Launch {
     watchdog: bool,
     nobody: bool,
     open_files: Option<u32>,
+    trace: Option<PathBuf>,
 }
 
 impl Launch {
@@ -73,6 +75,12 @@ impl Launch {
         self
     }
 
+    /// Has strace(1) write its system calls there.
+    pub(crate) fn traced(mut self, path: &Path) -> Self {
+        self.trace = Some(path.to_owned());
+        self
+    }
+
     /// Runs it to its end.
     pub(crate) fn output(self) -> Output {
         let child = self.command().stdout(Stdio::piped()).spawn().unwrap();
@@ -81,7 +89,9 @@ impl Launch {
 
     /// Leaves it running.
     pub(crate) fn spawn(self) -> Daemon {
-        Daemon::new(self.command().spawn().unwrap())
+        let needs = if self.trace.is_some() { "strace" } else { "the binary" };
+        let child = self.command().spawn();
+        Daemon::new(child.unwrap_or_else(|err| panic!("{needs} cannot be run: {err}")))
     }
 
     /// The command. A shell puts inherited sockets where systemd does, from 3 up, and fills in the
@@ -104,7 +114,12 @@ impl Launch {
         if let Some(limit) = self.open_files {
             script = format!("{script}ulimit -n {limit}; ");
         }
-        let mut command = if script.is_empty() {
+        let mut command = if let Some(path) = &self.trace {
+            let mut command = Command::new("strace");
+            // -D leaves the daemon our child.
+            command.args(["-D", "-f", "-qq", "-o"]).arg(path).arg(BINARY);
+            command
+        } else if script.is_empty() {
             Command::new(BINARY)
         } else {
             let mut command = Command::new("/bin/sh");
