@@ -40,6 +40,7 @@ pub mod clock;
 pub mod config;
 pub mod driver;
 pub mod engine;
+pub mod host;
 pub mod listen;
 pub mod logging;
 pub mod notify;

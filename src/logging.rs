@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::{self, FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::cli::args::LogFormat;
+use crate::config::LogFormat;
 
 /// Sets the log up. `RUST_LOG` outranks `verbose` (0 info, 1 debug, 2 and more trace).
 pub fn init(format: LogFormat, verbose: u8) -> anyhow::Result<()> {

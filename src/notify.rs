@@ -1,8 +1,10 @@
 //! Telling systemd how it goes (`sd_notify(3)`). Does nothing without `NOTIFY_SOCKET`.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::debug;
@@ -21,19 +23,41 @@ pub fn notify(states: &[NotifyState<'_>]) {
 }
 
 /// Keeps the status line true, for ever.
-pub async fn keep_status(service: &ServiceHandle, name: &str) -> Infallible {
+pub async fn keep_status(services: &BTreeMap<String, ServiceHandle>) -> Infallible {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return std::future::pending().await;
     }
-    let mut changes = service.changes();
+    let mut changes: Vec<_> = services.values().map(ServiceHandle::changes).collect();
     loop {
-        notify(&[NotifyState::Status(&line(name, service.status()))]);
+        notify(&[NotifyState::Status(&summary(services))]);
         // The changes of a pause are one.
         sleep(STATUS_PAUSE).await;
-        if changes.changed().await.is_err() {
+        let changed = changes.iter_mut().map(|changes| Box::pin(changes.changed()));
+        if select_all(changed).await.0.is_err() {
             return std::future::pending().await;
         }
     }
+}
+
+/// What all of them are doing: of one, everything; of several, how many are awake.
+fn summary(services: &BTreeMap<String, ServiceHandle>) -> String {
+    if let (1, Some((name, service))) = (services.len(), services.first_key_value()) {
+        return line(name, service.status());
+    }
+    let all: Vec<Status> = services.values().map(ServiceHandle::status).collect();
+    let sleeps = |status: &&Status| matches!(status.phase, Phase::Asleep(_));
+    let fails = |status: &&Status| matches!(status.phase, Phase::Failed(_));
+    let failed = match all.iter().filter(fails).count() {
+        0 => String::new(),
+        failed => format!(", {failed} failed to wake"),
+    };
+    format!(
+        "{} of {} services asleep{failed}, {} connections, {} waiting",
+        all.iter().filter(sleeps).count(),
+        all.len(),
+        all.iter().map(|status| status.leases).sum::<u32>(),
+        all.iter().map(|status| status.waiting).sum::<usize>(),
+    )
 }
 
 /// Tells the watchdog that the runtime turns, twice in the time it allows, for ever.

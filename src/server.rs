@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, warn};
 
 use crate::clock::Clock;
-use crate::listen::{self, Acceptor, Listener, Sockets};
+use crate::listen::{self, Accepted, Acceptor, Listener, Sockets};
 use crate::proxy::udp::{Flows, Relay};
 use crate::proxy::{Proxy, Stream};
 
@@ -24,13 +24,13 @@ pub enum Queue {
     Dies,
 }
 
-/// How many clients there may be at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How many clients there may be at once, perhaps together with other services.
+#[derive(Debug, Clone)]
 pub struct Places {
     /// Connections.
-    pub connections: usize,
+    pub connections: Arc<Semaphore>,
     /// Flows of datagrams.
-    pub flows: usize,
+    pub flows: Arc<Semaphore>,
 }
 
 /// One service's sockets and clients.
@@ -82,13 +82,12 @@ impl Server {
             clock,
         ));
         let relay = |datagrams| Arc::new(Relay::new(datagrams, Arc::clone(&flows)));
-        let room = places.connections.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             listeners: sockets.streams,
             relays: sockets.datagrams.into_iter().map(relay).collect(),
             flows,
             queue,
-            places: Arc::new(Semaphore::new(room)),
+            places: places.connections,
             connections: Arc::new(Connections { shared: Arc::new(Shared { proxy, cut }), tasks }),
             clock,
         }
@@ -117,7 +116,13 @@ impl Server {
         let end = end.await;
         stop.cancel();
         match accepting.await {
-            Ok(listeners) => self.listeners = listeners,
+            Ok(Accepted { listeners, late }) => {
+                self.listeners = listeners;
+                if let Some((stream, port)) = late {
+                    // One more than there is room for, rather than one that is closed.
+                    self.connections.serve(stream, port, None);
+                }
+            }
             Err(error) => warn!(%error, "the listeners were lost"),
         }
         receiving.join_all().await;
@@ -155,6 +160,12 @@ impl Server {
 
 impl Acceptor for Connections {
     fn accepted(&self, stream: Stream, port: usize, permit: OwnedSemaphorePermit) {
+        self.serve(stream, port, Some(permit));
+    }
+}
+
+impl Connections {
+    fn serve(&self, stream: Stream, port: usize, permit: Option<OwnedSemaphorePermit>) {
         let span = self.shared.proxy.span(&stream);
         let serve = serve(Arc::clone(&self.shared), stream, port, permit);
         self.tasks.spawn(serve.instrument(span));
@@ -167,7 +178,7 @@ fn serve(
     shared: Arc<Shared>,
     stream: Stream,
     port: usize,
-    permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 ) -> impl Future<Output = ()> {
     async move {
         shared.proxy.serve(stream, port, shared.cut.cancelled()).await;
@@ -180,7 +191,7 @@ fn serve(
 pub fn connection_size() -> usize {
     const fn of<F, C>(_: F) -> usize
     where
-        F: Fn(Arc<Shared>, Stream, usize, OwnedSemaphorePermit) -> C + Copy,
+        F: Fn(Arc<Shared>, Stream, usize, Option<OwnedSemaphorePermit>) -> C + Copy,
     {
         size_of::<C>()
     }

@@ -20,7 +20,7 @@ use ondemand_container::listen;
 use ondemand_container::port::{Port, Protocol};
 use ondemand_container::proxy::Proxy;
 use ondemand_container::server::{Places, Queue, Server, connection_size};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// Connections that are counted; what is left over from elsewhere is small against them.
@@ -58,7 +58,8 @@ fn a_warm_connection_allocates_little_and_asks_the_engine_nothing() {
         let start_timeout = policy.start_timeout;
         let service = driver.handle();
         let proxy = Proxy { service, start_timeout, limits, announce: None, trusted: None };
-        let places = Places { connections: 1000, flows: 0 };
+        let room = || Arc::new(Semaphore::new(1000));
+        let places = Places { connections: room(), flows: room() };
         tokio::spawn(driver.run(CancellationToken::new(), OnExit::Leave));
         (Server::new(sockets, Queue::Dies, places, proxy, KEEPALIVE, clock), address)
     });

@@ -7,14 +7,16 @@
 //! Nothing here is checked beyond the shape of one value; [`crate::config`] turns the whole into
 //! [`Settings`](crate::config::Settings) or says everything that is wrong with it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::OnExit;
 use crate::config::duration::{
     Window, parse_duration, parse_keepalive, parse_positive, parse_window,
 };
+use crate::config::file::DaemonOptions;
+use crate::config::{ConfigErrors, Given, LogFormat, OnExit, Options, Plan};
 use crate::port::Port;
 use crate::proxy::header::Version;
 
@@ -46,7 +48,7 @@ pub enum Command {
     /// Takes the flags of the daemon itself. Exits 0 when nothing stands in the way, 77 when
     /// permission is missing, 78 otherwise.
     Check(Box<RunArgs>),
-    /// Print a man page or a shell completion
+    /// Print a man page, a shell completion or the configuration file's schema
     Generate(GenerateArgs),
 }
 
@@ -68,11 +70,18 @@ pub enum Generated {
     Man,
     /// A shell completion script
     Completions,
+    /// The JSON schema of the configuration file
+    Schema,
 }
 
 /// The daemon's flags.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
+    /// Read this file, and the files of the folder conf.d beside it, instead of the options of one
+    /// service
+    #[arg(long, env = "ONDEMAND_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// The container to start and stop: its name or ID
     #[arg(long, short = 'c', env = "ONDEMAND_CONTAINER", value_name = "NAME|ID")]
     pub container: Option<String>,
@@ -129,9 +138,10 @@ pub struct RunArgs {
     pub stop_timeout: Option<Duration>,
 
     /// How long connections may go on after SIGTERM
-    #[arg(long, env = "ONDEMAND_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s",
+    /// [default: 30s]
+    #[arg(long, env = "ONDEMAND_DRAIN_TIMEOUT", value_name = "DURATION",
           value_parser = parse_duration)]
-    pub drain_timeout: Duration,
+    pub drain_timeout: Option<Duration>,
 
     /// When a started container is ready: auto (its health check if it has one, and the port),
     /// health, tcp (the port), http:/path (2xx or 3xx from our own request) or none
@@ -188,29 +198,61 @@ pub struct RunArgs {
     pub accept_proxy_protocol: Vec<String>,
 
     /// Threads that carry bytes. One serves small requests best; more help with several bulk
-    /// transfers at once
-    #[arg(long, env = "ONDEMAND_THREADS", value_name = "N", default_value_t = 1,
+    /// transfers at once [default: 1]
+    #[arg(long, env = "ONDEMAND_THREADS", value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub threads: u16,
+    pub threads: Option<u16>,
 
     /// How to write the log; auto is text, with the journal's priorities under systemd
-    #[arg(long, env = "ONDEMAND_LOG_FORMAT", value_enum, default_value = "auto")]
-    pub log_format: LogFormat,
+    /// [default: auto]
+    #[arg(long, env = "ONDEMAND_LOG_FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
 
     /// Say more: -v decisions, -vv bytes. `RUST_LOG` (target=level,…) outranks it
     #[arg(long, short = 'v', action = clap::ArgAction::Count, env = "ONDEMAND_VERBOSE")]
     pub verbose: u8,
 }
 
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Text; under systemd each line begins with its priority
-    Auto,
-    /// Lines for people, on standard error
-    Text,
-    /// One JSON object a line, on standard error
-    Json,
-    /// The journal's native protocol, with the facts in fields of their own
-    Journald,
+impl RunArgs {
+    /// The whole plan: of the file, or of the one service that is described.
+    pub fn plan(&self) -> Result<Plan, ConfigErrors> {
+        if self.config.is_some() && (self.container.is_some() || !self.port.is_empty()) {
+            return Err(ConfigErrors(vec![
+                "--config: the services are in the file; --container and --port describe one \
+                 without a file: remove one of the two"
+                    .to_owned(),
+            ]));
+        }
+        let daemon = DaemonOptions {
+            drain_timeout: self.drain_timeout,
+            exit_idle_time: self.exit_idle_time,
+            threads: self.threads,
+            log_format: self.log_format,
+        };
+        Plan::new(Given { file: self.config.clone(), daemon }, &self.options())
+    }
+
+    /// What is said of the service.
+    pub fn options(&self) -> Options {
+        Options {
+            container: self.container.clone(),
+            port: self.port.clone(),
+            map: self.map.clone(),
+            listen: self.listen.clone(),
+            upstream: self.upstream.clone(),
+            network: self.network.clone(),
+            engine: Some(self.engine.clone()),
+            idle_timeout: Some(self.idle_timeout),
+            start_timeout: Some(self.start_timeout),
+            stop_timeout: self.stop_timeout,
+            ready: Some(self.ready.clone()),
+            max_connections: self.max_connections,
+            on_exit: Some(self.on_exit),
+            keepalive: Some(self.keepalive),
+            half_closed_timeout: Some(self.half_closed_timeout),
+            udp_idle: Some(self.udp_idle),
+            proxy_protocol: self.proxy_protocol,
+            accept_proxy_protocol: self.accept_proxy_protocol.clone(),
+        }
+    }
 }

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 /// Exit statuses beside 0, after sysexits(3) where it has one. 2, wrong usage, is clap's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// In the order in which one outranks another where several are met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// Something failed at run time.
     Runtime,

@@ -1,4 +1,4 @@
-//! `generate`: man page and shell completions.
+//! `generate`: man page, shell completions and the configuration file's schema.
 
 use std::io::{self, Write};
 
@@ -6,6 +6,7 @@ use clap::CommandFactory;
 
 use super::Failure;
 use super::args::{Cli, GenerateArgs, Generated};
+use crate::config::schema::schema;
 
 /// Prints what was asked for on standard output.
 pub(super) fn generate(args: &GenerateArgs) -> Result<(), Failure> {
@@ -17,6 +18,10 @@ pub(super) fn generate(args: &GenerateArgs) -> Result<(), Failure> {
         }
         Generated::Completions => {
             clap_complete::generate(args.shell, &mut command, "ondemand-container", &mut text);
+        }
+        Generated::Schema => {
+            text = serde_json::to_vec_pretty(&schema()).map_err(Failure::runtime)?;
+            text.push(b'\n');
         }
     }
     match io::stdout().write_all(&text) {

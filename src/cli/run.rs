@@ -1,46 +1,39 @@
-//! The daemon: from the settings to the last connection.
+//! The daemon: from the plan to its services, each with its engine and its sockets.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::future::try_join_all;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sd_notify::NotifyState;
 use tokio::runtime::Builder;
-use tokio::task::JoinError;
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tracing::info;
 
 use super::Failure;
 use super::args::RunArgs;
-use crate::activation::Phase;
-use crate::clock::Clock;
-use crate::config::Settings;
-use crate::driver::{Driver, ServiceHandle, Target};
+use crate::config::{Plan, Service};
 use crate::engine::{Api, EngineError, SelectError, select};
+use crate::host::{self, Beginning, Room};
 use crate::listen::{self, Inherited, Sockets};
 use crate::logging;
-use crate::notify::{keep_status, keep_watchdog_calm, notify};
-use crate::proxy::Proxy;
-use crate::server::{Places, Queue, Server};
+use crate::server::Queue;
 use crate::shutdown::Signals;
 
-/// Descriptors that are no connection's: log, engine, events, epoll, pipes, listeners.
+/// Descriptors that are no connection's: log, engine, events, epoll, pipes.
 const OTHER_FDS: u64 = 96;
 
-/// How long the start waits for the engine to say who it is.
+/// How long the start waits for an engine to say who it is.
 const FIRST_ANSWER: Duration = Duration::from_secs(1);
 
-/// How soon a sleeping service with connections is looked at again.
-const LAST_TASKS: Duration = Duration::from_millis(200);
-
-/// Runs until a signal, or until the service has slept unused for `--exit-idle-time`.
+/// Runs until a signal, or until all services have slept unused for `--exit-idle-time`.
 pub(super) fn run(args: &RunArgs, inherited: Inherited) -> Result<(), Failure> {
-    let settings = Settings::new(args).map_err(Failure::config)?;
-    logging::init(args.log_format, args.verbose).map_err(Failure::config)?;
+    let plan = args.plan().map_err(Failure::config)?;
+    logging::init(plan.log_format, args.verbose).map_err(Failure::config)?;
     let fds = raise_fd_limit();
-    let mut builder = match args.threads {
+    let mut builder = match plan.threads {
         1 => Builder::new_current_thread(),
         threads => {
             let mut builder = Builder::new_multi_thread();
@@ -53,141 +46,77 @@ pub(super) fn run(args: &RunArgs, inherited: Inherited) -> Result<(), Failure> {
         .build()
         .context("the runtime cannot be built")
         .map_err(Failure::runtime)?;
-    let end = runtime.block_on(serve(settings, inherited, fds));
+    let end = runtime.block_on(serve(plan, inherited, fds));
     // A name that is being resolved is not waited for.
     runtime.shutdown_background();
     end
 }
 
-async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(), Failure> {
+async fn serve(plan: Plan, inherited: Inherited, fds: u64) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(Failure::runtime)?;
-    let handed_over = settings.listen.is_empty() && !inherited.is_empty();
-    if !handed_over && settings.exit_idle_time.is_some() {
+    let all = sockets(&plan, inherited)?;
+    let handed_over = all.iter().any(|(_, queue)| *queue == Queue::LivesOn);
+    if !handed_over && plan.exit_idle_time.is_some() {
         return Err(Failure::config(anyhow::anyhow!(
             "--exit-idle-time needs sockets from systemd, and none were handed over \
              (LISTEN_FDS): start it by its socket unit, or leave the flag out"
         )));
     }
-    let sockets = sockets(&settings, inherited)?;
-    for name in sockets.names() {
-        info!(address = name, container = %settings.container, "listening");
+    for (service, (sockets, _)) in plan.services.iter().zip(&all) {
+        for name in sockets.names() {
+            info!(address = name, container = %service.settings.container, "listening");
+        }
     }
-    // Clients that come while the engine is asked wait in the listen queue.
-    let engine = tokio::select! {
-        engine = engine(&settings) => engine?,
+    // Clients that come while the engines are asked wait in the listen queues.
+    let engines = tokio::select! {
+        engines = engines(&plan) => engines?,
         signal = signals.next() => {
             info!(signal, "ending before the engine has answered");
             return Ok(());
         }
     };
-    let own_addresses = sockets.addresses();
-
-    let clock = Clock::new();
-    let target = Target::new(&settings, own_addresses);
-    let driver = Driver::new(engine, target, settings.policy.clone(), clock);
-    let service = driver.handle();
-    let ended = CancellationToken::new();
-    let mut driver = tokio::spawn(driver.run(ended.clone(), settings.on_exit));
-
-    let places = places(&settings, fds);
-    let proxy = Proxy {
-        service: service.clone(),
-        start_timeout: settings.policy.start_timeout,
-        limits: settings.connection,
-        announce: settings.proxy_protocol,
-        trusted: settings.accept_proxy_protocol.clone(),
+    let listening: usize = all.iter().map(|(sockets, _)| sockets.names().len()).sum();
+    let room = room(&plan, fds.saturating_sub(listening as u64));
+    let beginning = |(service, (sockets, queue)): (&Service, _)| {
+        let engine = Arc::clone(&engines[&service.settings.engine]);
+        Beginning { service: service.clone(), sockets, queue, engine }
     };
-    let queue = if handed_over { Queue::LivesOn } else { Queue::Dies };
-    let mut server = Server::new(sockets, queue, places, proxy, settings.udp_idle, clock);
-    let connected = server.connected();
-    let calm = tokio::spawn(keep_watchdog_calm());
-    notify(&[NotifyState::Ready]);
-
-    loop {
-        let end = async {
-            tokio::select! {
-                signal = signals.next() => End::Signal(signal),
-                () = slept_unused(&service, &connected, settings.exit_idle_time) => End::Unused,
-                never = keep_status(&service, settings.container.as_str()) => match never {},
-                failed = &mut driver => End::Broken(failed),
-            }
-        };
-        match server.accept_until(end).await {
-            End::Signal(signal) => info!(signal, "ending"),
-            // A client came in the very moment: nobody is left behind.
-            End::Unused if connected() > 0 => continue,
-            End::Unused => info!("asleep and unused, exiting until the next client"),
-            End::Broken(failed) => {
-                let failed = failed.map_or_else(|error| error.to_string(), |()| "it ended".into());
-                return Err(Failure::runtime(anyhow::anyhow!("the driver has failed: {failed}")));
-            }
-        }
-        break;
-    }
-
-    notify(&[NotifyState::Stopping]);
-    let drain = async {
-        server.drain(settings.drain_timeout).await;
-        ended.cancel();
-        // As long as the container may take to stop; a second signal ends the wait.
-        if let Err(error) = driver.await {
-            warn!(%error, "the driver has failed");
-        }
-    };
-    let end = tokio::select! {
-        () = drain => Ok(()),
-        never = keep_status(&service, settings.container.as_str()) => match never {},
-        signal = signals.next() => {
-            warn!(signal, connections = connected(), "ending at once");
-            Err(Failure::runtime(anyhow::anyhow!("ended at once by a second {signal}")))
-        }
-    };
-    calm.abort();
-    end
+    let beginnings = plan.services.iter().zip(all).map(beginning).collect();
+    host::serve(&plan, beginnings, &room, &mut signals).await.map_err(Failure::runtime)
 }
 
 /// How many clients there may be: two descriptors for each connection and one for each flow of
 /// datagrams, and some are the daemon's own. More could be taken, but not be served.
-fn places(settings: &Settings, fds: u64) -> Places {
+fn room(plan: &Plan, fds: u64) -> Room {
     let theirs = fds - OTHER_FDS.min(fds / 2);
     // Anybody can send a datagram from many addresses: connections keep half of the descriptors.
-    let flows = if settings.ports.has_udp() { theirs / 2 } else { 0 };
-    let count = |fds: u64| usize::try_from(fds).unwrap_or(usize::MAX);
+    let has_udp = plan.services.iter().any(|service| service.settings.ports.has_udp());
+    let flows = if has_udp { theirs / 2 } else { 0 };
+    let count =
+        |fds: u64| usize::try_from(fds).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
     let possible = count((theirs - flows) / 2);
-    let connections = match settings.max_connections.map(|wished| wished as usize) {
-        Some(wished) if wished > possible => {
-            warn!(
-                wished,
-                possible,
-                descriptors = fds,
-                "--max-connections is more than the file descriptor limit allows; raise the limit \
-                 (LimitNOFILE=, ulimit -Hn)"
-            );
-            possible
-        }
-        Some(wished) => wished,
-        None => possible,
-    };
-    Places { connections, flows: count(flows) }
+    Room {
+        connections: Arc::new(Semaphore::new(possible)),
+        possible,
+        flows: Arc::new(Semaphore::new(count(flows))),
+    }
 }
 
-/// Why the daemon ends.
-enum End {
-    Signal(&'static str),
-    Unused,
-    /// The driver is gone, which it never should be.
-    Broken(Result<(), JoinError>),
+/// The engines that the services name, each asked once: a wrong permission is told at once, an
+/// engine that is away is waited for.
+async fn engines(plan: &Plan) -> Result<HashMap<String, Arc<Api>>, Failure> {
+    let words: BTreeSet<&String> = plan.services.iter().map(|of| &of.settings.engine).collect();
+    let asked =
+        words.into_iter().map(|word| async move { Ok((word.clone(), engine(word).await?)) });
+    try_join_all(asked).await.map(HashMap::from_iter)
 }
 
-/// The engine, asked once: a wrong permission is told at once, an engine that is away is waited
-/// for.
-async fn engine(settings: &Settings) -> Result<Arc<Api>, Failure> {
-    let (endpoint, why) =
-        select(&settings.engine, |name| std::env::var(name).ok(), std::path::Path::exists)
-            .map_err(|error| match error {
-                SelectError::NoneFound(_) => Failure::runtime(error),
-                SelectError::NotUnderstood { .. } => Failure::config(error),
-            })?;
+async fn engine(word: &str) -> Result<Arc<Api>, Failure> {
+    let (endpoint, why) = select(word, |name| std::env::var(name).ok(), std::path::Path::exists)
+        .map_err(|error| match error {
+            SelectError::NoneFound(_) => Failure::runtime(error),
+            SelectError::NotUnderstood { .. } => Failure::config(error),
+        })?;
     let engine = Api::new(endpoint);
     // The driver's event watch tells of an engine that is away, and of its return.
     match timeout(FIRST_ANSWER, engine.connect()).await {
@@ -209,22 +138,34 @@ async fn engine(settings: &Settings) -> Result<Arc<Api>, Failure> {
     Ok(Arc::new(engine))
 }
 
-fn sockets(settings: &Settings, inherited: Inherited) -> Result<Sockets, Failure> {
-    let limits = settings.connection;
-    if !settings.listen.is_empty() {
-        return listen::bind(&settings.listen, limits).map_err(bind_failure);
+/// The sockets of each service, in the plan's order: its own, those handed over, or its ports on
+/// all interfaces.
+fn sockets(plan: &Plan, inherited: Inherited) -> Result<Vec<(Sockets, Queue)>, Failure> {
+    let mut handed = inherited.hand_out(&plan.services).map_err(Failure::config)?.into_iter();
+    let mut all = Vec::new();
+    for Service { name, settings } in &plan.services {
+        let limits = settings.connection;
+        if let Some(sockets) = handed.next().flatten() {
+            all.push((sockets, Queue::LivesOn));
+            continue;
+        }
+        if settings.listen.is_empty() && settings.ports.named() {
+            return Err(Failure::config(anyhow::anyhow!(
+                "{name}: --map names sockets from systemd, and none of those were handed over \
+                 (LISTEN_FDS, LISTEN_FDNAMES): start it by its socket unit, or give --port and \
+                 --listen instead"
+            )));
+        }
+        if settings.listen.is_empty() {
+            info!(
+                service = name,
+                "no --listen and no socket from systemd: listening on all interfaces, IPv4 and IPv6"
+            );
+        }
+        let bound = listen::bind(&settings.listens(), limits).map_err(bind_failure)?;
+        all.push((bound, Queue::Dies));
     }
-    if !inherited.is_empty() {
-        return inherited.sockets(&settings.ports, limits).map_err(Failure::config);
-    }
-    if settings.ports.named() {
-        return Err(Failure::config(anyhow::anyhow!(
-            "--map names sockets from systemd, and none were handed over (LISTEN_FDS): start it by \
-             its socket unit, or give --port and --listen instead"
-        )));
-    }
-    info!("no --listen and no socket from systemd: listening on all interfaces, IPv4 and IPv6");
-    listen::bind(&settings.ports.everywhere(), limits).map_err(bind_failure)
+    Ok(all)
 }
 
 fn bind_failure(error: listen::BindError) -> Failure {
@@ -235,27 +176,6 @@ fn bind_failure(error: listen::BindError) -> Failure {
         Failure::config(error)
     } else {
         Failure::runtime(error)
-    }
-}
-
-/// Waits until the service has slept, with nobody connected, for `time`; for ever without one.
-async fn slept_unused(
-    service: &ServiceHandle,
-    connected: &impl Fn() -> usize,
-    time: Option<Duration>,
-) {
-    let Some(time) = time else { return std::future::pending().await };
-    let mut changes = service.changes();
-    loop {
-        changes.mark_unchanged();
-        let asleep = matches!(service.status().phase, Phase::Asleep(_) | Phase::Failed(_));
-        let unused = asleep && connected() == 0;
-        tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
-            () = sleep(time), if unused => return,
-            // A task ends a moment after its lease, which nothing tells.
-            () = sleep(LAST_TASKS), if asleep && !unused => {}
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `--listen`: where clients connect.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -49,12 +50,43 @@ impl ListenAddress {
         }
     }
 
+    /// Whether both cannot be had at once.
+    pub fn clashes(&self, other: &Self) -> bool {
+        let of = |address: &Self| match address {
+            Self::Everywhere(port) => Some((*port, None)),
+            Self::At(protocol, at) => {
+                let ip = Some(at.ip()).filter(|ip| !ip.is_unspecified());
+                Some((Port { number: at.port(), protocol: *protocol }, ip))
+            }
+            Self::Unix(_) => None,
+        };
+        match (of(self), of(other)) {
+            (Some((own, here)), Some((other, there))) => {
+                own == other && (here.is_none() || there.is_none() || here == there)
+            }
+            _ => self == other,
+        }
+    }
+
     /// What clients speak there.
     pub fn protocol(&self) -> Protocol {
         match self {
             Self::Everywhere(port) => port.protocol,
             Self::At(protocol, _) => *protocol,
             Self::Unix(_) => Protocol::Tcp,
+        }
+    }
+}
+
+/// As it is given on the command line.
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everywhere(Port { number, protocol: Protocol::Tcp }) => number.fmt(f),
+            Self::Everywhere(Port { number, protocol: Protocol::Udp }) => write!(f, "udp:{number}"),
+            Self::At(Protocol::Tcp, address) => address.fmt(f),
+            Self::At(Protocol::Udp, address) => write!(f, "udp:{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

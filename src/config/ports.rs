@@ -1,7 +1,7 @@
 //! `--port`, `--map` and `--listen`: which ports the application has, and which socket leads to
 //! which of them.
 
-use super::{ConfigErrors, ListenAddress};
+use super::{ListenAddress, Wrong};
 use crate::port::{Port, Protocol};
 
 /// The application's ports, and the sockets of our own that lead there.
@@ -45,22 +45,25 @@ impl Ports {
     }
 
     /// From the values of `--port`, and those of `--map`: `NAME=PORT[/udp]`.
-    pub(super) fn parse(ports: &[Port], maps: &[String]) -> Result<Self, ConfigErrors> {
+    pub(super) fn parse(ports: &[Port], maps: &[String]) -> Result<Self, Vec<Wrong>> {
         let mut errors = Vec::new();
         let mut all: Vec<Port> = Vec::new();
         let mut names = Vec::new();
         for port in ports {
             if all.contains(port) {
-                errors.push(format!("--port {port}: twice"));
+                errors.push(Wrong::new("port", format!("{port} is there twice")));
             }
             all.push(*port);
         }
         for text in maps {
             let Some((name, port)) = text.trim().split_once('=').filter(|(name, _)| is_name(name))
             else {
-                errors.push(format!(
-                    "--map: {text:?} is not NAME=PORT, with the FileDescriptorName= of a socket \
-                     unit as its name"
+                errors.push(Wrong::new(
+                    "map",
+                    format!(
+                        "{text:?} is not NAME=PORT, with the FileDescriptorName= of a socket unit \
+                         as its name"
+                    ),
                 ));
                 continue;
             };
@@ -74,23 +77,26 @@ impl Ports {
                         known == name && all[*at].protocol == port.protocol
                     };
                     if names.iter().any(same) {
-                        errors.push(format!(
-                            "--map: {name} leads to two {} ports; one socket can lead to one only",
-                            port.protocol
+                        errors.push(Wrong::new(
+                            "map",
+                            format!(
+                                "{name} leads to two {} ports; one socket can lead to one only",
+                                port.protocol
+                            ),
                         ));
                     }
                     names.push((name.to_owned(), place));
                 }
-                Err(error) => errors.push(format!("--map: {error}")),
+                Err(error) => errors.push(Wrong::new("map", error)),
             }
         }
         if ports.is_empty() && maps.is_empty() {
-            errors.push(
-                "--port is missing: give the port the application listens on in the container"
-                    .to_owned(),
-            );
+            errors.push(Wrong::new(
+                "port",
+                "is missing: give the port the application listens on in the container",
+            ));
         }
-        if errors.is_empty() { Ok(Self { all, names }) } else { Err(ConfigErrors(errors)) }
+        if errors.is_empty() { Ok(Self { all, names }) } else { Err(errors) }
     }
 
     /// The ports, by their places.
@@ -109,13 +115,18 @@ impl Ports {
         self.all.iter().any(|port| port.protocol == Protocol::Udp)
     }
 
+    /// Whether a socket of that name leads to one of them.
+    pub fn names(&self, name: &str) -> bool {
+        self.names.iter().any(|(known, _)| known == name)
+    }
+
     /// Whether sockets are told by their names.
     pub fn named(&self) -> bool {
         !self.names.is_empty()
     }
 
     /// The sockets of `--listen`; without any, each port on all interfaces.
-    pub fn listens(&self, texts: &[String]) -> Result<Vec<Listen>, ConfigErrors> {
+    pub fn listens(&self, texts: &[String]) -> Result<Vec<Listen>, Vec<Wrong>> {
         let mut errors = Vec::new();
         let mut addresses = Vec::new();
         let mut wishes = Vec::new();
@@ -125,22 +136,22 @@ impl Ports {
                 Some((place, port)) => (place.trim(), Some(port.trim().parse())),
             };
             let Ok(wished) = wished.transpose() else {
-                errors.push(format!("--listen: {text:?}: no port number after ->"));
+                errors.push(Wrong::new("listen", format!("{text:?}: no port number after ->")));
                 continue;
             };
             match ListenAddress::parse(place) {
                 Ok(address) => {
                     if addresses.contains(&address) {
-                        errors.push(format!("--listen: {place}: twice"));
+                        errors.push(Wrong::new("listen", format!("{place} is there twice")));
                     }
                     addresses.push(address);
                     wishes.push(wished);
                 }
-                Err(error) => errors.push(format!("--listen: {error}")),
+                Err(error) => errors.push(Wrong::new("listen", error)),
             }
         }
         if !errors.is_empty() {
-            return Err(ConfigErrors(errors));
+            return Err(errors);
         }
         let sockets: Vec<_> = addresses
             .iter()
@@ -148,8 +159,7 @@ impl Ports {
             .map(|(address, wished)| Socket { protocol: address.protocol(), name: None, wished })
             .collect();
         let places = self.assign(&sockets).map_err(|errors| {
-            let flag = |error| format!("--listen: {error}");
-            ConfigErrors(errors.into_iter().map(flag).collect())
+            errors.into_iter().map(|error| Wrong::new("listen", error)).collect::<Vec<_>>()
         })?;
         let listen = |(address, port)| Listen { address, port };
         Ok(addresses.into_iter().zip(places).map(listen).collect())
@@ -259,7 +269,7 @@ mod tests {
         Ports::parse(&ports, &maps).unwrap()
     }
 
-    fn listens(ports: &Ports, texts: &[&str]) -> Result<Vec<usize>, ConfigErrors> {
+    fn listens(ports: &Ports, texts: &[&str]) -> Result<Vec<usize>, Vec<Wrong>> {
         let texts: Vec<_> = texts.iter().map(|&text| text.to_owned()).collect();
         Ok(ports.listens(&texts)?.into_iter().map(|listen| listen.port).collect())
     }
@@ -287,9 +297,9 @@ mod tests {
         }
         let dns = ports(&["53", "53/udp"], &[]);
         let errors = listens(&dns, &["53"]).unwrap_err();
-        assert!(errors.0[0].contains("no socket leads to port 53/udp"), "{errors}");
+        assert!(errors[0].text.contains("no socket leads to port 53/udp"), "{errors:?}");
         let errors = listens(&ports(&["53"], &[]), &["udp:53", "53"]).unwrap_err();
-        assert!(errors.0[0].contains("add --port N/udp"), "{errors}");
+        assert!(errors[0].text.contains("add --port N/udp"), "{errors:?}");
         assert!(listens(&ports(&["80"], &[]), &["80", "80"]).is_err());
     }
 
@@ -314,6 +324,6 @@ mod tests {
     fn wrong_ports_and_maps_are_told_at_once() {
         let maps = ["a", "=1", "b=", "c=1", "c=2"].map(str::to_owned);
         let errors = Ports::parse(&[Port::tcp(80), Port::tcp(80)], &maps);
-        assert_eq!(errors.unwrap_err().0.len(), 5);
+        assert_eq!(errors.unwrap_err().len(), 5);
     }
 }

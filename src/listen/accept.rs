@@ -25,31 +25,50 @@ pub trait Acceptor: Send + Sync + 'static {
     fn accepted(&self, stream: Stream, port: usize, permit: OwnedSemaphorePermit);
 }
 
-/// Accepts on all of `listeners` until `stop`, and gives them back.
+/// What is left when accepting stops.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The listeners.
+    pub listeners: Vec<Listener>,
+    /// A client that was accepted and has no place yet, and the place of its port.
+    pub late: Option<(Stream, usize)>,
+}
+
+/// Accepts on all of `listeners` until `stop`.
 ///
-/// A permit is taken before a connection is: at the limit clients wait in the listen queue, none
-/// is accepted and closed. The one permit that is held while nobody comes serves all listeners, so
-/// that none of them starves. When the process is out of descriptors or memory, accepting pauses.
+/// At the limit one client is accepted and waits for a place, and the others wait in the listen
+/// queue: nobody is accepted and closed, and a service without a client takes no place from those
+/// that share them. When the process is out of descriptors or memory, accepting pauses.
 pub async fn accept_all(
     listeners: Vec<Listener>,
     places: Arc<Semaphore>,
     acceptor: Arc<impl Acceptor>,
     stop: CancellationToken,
     clock: Clock,
-) -> Vec<Listener> {
+) -> Accepted {
     let mut pauses = Pauses::accept();
     let mut told: Option<Moment> = None;
     let mut turn = 0;
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stop.cancelled() => return listeners,
-            accepted = accept_one(&listeners, &mut turn, &places) => accepted,
+            () = stop.cancelled() => return Accepted { listeners, late: None },
+            accepted = accept_one(&listeners, &mut turn) => accepted,
         };
         match accepted {
-            Ok((stream, port, permit)) => {
+            Ok((stream, port)) => {
                 pauses = Pauses::accept();
-                acceptor.accepted(stream, port, permit);
+                let permit = tokio::select! {
+                    biased;
+                    permit = Arc::clone(&places).acquire_owned() => permit,
+                    () = stop.cancelled() => {
+                        return Accepted { listeners, late: Some((stream, port)) };
+                    }
+                };
+                // Nobody closes it.
+                if let Ok(permit) = permit {
+                    acceptor.accepted(stream, port, permit);
+                }
             }
             Err(error) if is_of_the_client(&error) => debug!(%error, "a client left unaccepted"),
             Err(error) => {
@@ -62,7 +81,7 @@ pub async fn accept_all(
                     );
                 }
                 tokio::select! {
-                    () = stop.cancelled() => return listeners,
+                    () = stop.cancelled() => return Accepted { listeners, late: None },
                     () = sleep(pauses.pause()) => {}
                 }
             }
@@ -80,15 +99,9 @@ pub fn accept_rest(listener: &Listener, places: &Arc<Semaphore>, acceptor: &impl
     }
 }
 
-/// The next client of any listener; each begins in its turn.
-async fn accept_one(
-    listeners: &[Listener],
-    turn: &mut usize,
-    places: &Arc<Semaphore>,
-) -> io::Result<(Stream, usize, OwnedSemaphorePermit)> {
-    let permit =
-        Arc::clone(places).acquire_owned().await.map_err(|_| io::Error::other("closed"))?;
-    let accepted = poll_fn(|cx| {
+/// The next client of any listener, and the place of its port; each begins in its turn.
+async fn accept_one(listeners: &[Listener], turn: &mut usize) -> io::Result<(Stream, usize)> {
+    poll_fn(|cx| {
         for step in 0..listeners.len() {
             let index = (*turn + step) % listeners.len();
             if let Poll::Ready(accepted) = listeners[index].poll_accept(cx) {
@@ -97,9 +110,8 @@ async fn accept_one(
             }
         }
         Poll::Pending
-    });
-    let (stream, port) = accepted.await?;
-    Ok((stream, port, permit))
+    })
+    .await
 }
 
 /// Errors of one connection, not of the socket (accept(2)).

@@ -11,7 +11,7 @@ use socket2::SockRef;
 use thiserror::Error;
 
 use super::{Datagrams, Listener, Sockets};
-use crate::config::{self, ConnectionLimits, Ports};
+use crate::config::{self, Service};
 use crate::port::Protocol;
 
 /// A handed over descriptor that is no use.
@@ -35,8 +35,19 @@ pub enum InheritError {
     )]
     NotListening(String),
     /// They do not fit the ports of the application.
-    #[error("the sockets that systemd handed over do not fit --port and --map: {0}")]
-    Ports(String),
+    #[error("{service}: the sockets that systemd handed over do not fit its ports: {wrong}")]
+    Ports {
+        /// The service.
+        service: String,
+        /// Everything that does not fit.
+        wrong: String,
+    },
+    /// No service wants them.
+    #[error(
+        "no service takes the sockets {0} that systemd handed over: name each after its service \
+         (FileDescriptorName=), or give the service map = \"NAME=PORT\""
+    )]
+    Unclaimed(String),
 }
 
 /// What was handed over, not looked at yet.
@@ -70,28 +81,66 @@ impl Inherited {
         self.len() == 0
     }
 
-    /// All of them, each with the port it leads to. Wants to be called within the runtime.
-    pub fn sockets(
-        mut self,
-        ports: &Ports,
-        limits: ConnectionLimits,
-    ) -> Result<Sockets, InheritError> {
-        let mut taken = Vec::new();
-        for index in 0..self.len() {
-            taken.push(self.take(index)?);
+    /// Those of each service, in the order of `services`; `None` for one that has none. Wants to
+    /// be called within the runtime.
+    ///
+    /// A service with `--listen` takes none. One service alone takes all of them; of several each
+    /// takes those that its `--map` names, and those that bear its own name.
+    pub fn hand_out(mut self, services: &[Service]) -> Result<Vec<Option<Sockets>>, InheritError> {
+        let mut of: Vec<Vec<(usize, Taken)>> = services.iter().map(|_| Vec::new()).collect();
+        if let [one] = services
+            && !one.settings.listen.is_empty()
+        {
+            // As without any: they may be meant for something else that this process does.
+            return Ok(vec![None]);
         }
+        let mut unclaimed = Vec::new();
+        for index in 0..self.len() {
+            let name = self.names.get(index).map_or("", String::as_str);
+            let owner = match services {
+                [_] => Some(0),
+                _ => services.iter().position(|service| claims(service, name)),
+            };
+            match owner {
+                Some(owner) => {
+                    let taken = self.take(index)?;
+                    of[owner].push((index, taken));
+                }
+                None => unclaimed.push(self.name(index)),
+            }
+        }
+        if !unclaimed.is_empty() {
+            return Err(InheritError::Unclaimed(unclaimed.join(", ")));
+        }
+        let each = services.iter().zip(of);
+        each.map(
+            |(service, taken)| {
+                if taken.is_empty() { Ok(None) } else { self.sockets(service, taken).map(Some) }
+            },
+        )
+        .collect()
+    }
+
+    fn sockets(
+        &self,
+        service: &Service,
+        taken: Vec<(usize, Taken)>,
+    ) -> Result<Sockets, InheritError> {
+        let limits = service.settings.connection;
         let told: Vec<_> = taken
             .iter()
-            .enumerate()
             .map(|(index, socket)| config::Socket {
                 protocol: socket.protocol(),
-                name: self.names.get(index).map(String::as_str),
+                name: self.names.get(*index).map(String::as_str),
                 wished: None,
             })
             .collect();
-        let places = ports.assign(&told).map_err(|wrong| InheritError::Ports(wrong.join("; ")))?;
+        let places = service.settings.ports.assign(&told).map_err(|wrong| InheritError::Ports {
+            service: service.name.clone(),
+            wrong: wrong.join("; "),
+        })?;
         let mut sockets = Sockets::default();
-        for (index, (socket, port)) in taken.into_iter().zip(places).enumerate() {
+        for ((index, socket), port) in taken.into_iter().zip(places) {
             let kind = |error| InheritError::Kind { name: self.name(index), error };
             match socket {
                 Taken::Tcp(tcp) => {
@@ -133,6 +182,12 @@ impl Inherited {
             Some(name) => format!("number {} ({name:?})", index + 1),
         }
     }
+}
+
+/// Whether a socket of that name is the service's.
+fn claims(service: &Service, name: &str) -> bool {
+    let own = name == service.name || name.strip_suffix(".socket") == Some(&*service.name);
+    service.settings.listen.is_empty() && (own || service.settings.ports.names(name))
 }
 
 /// A handed over socket of a kind that is some use.

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::task::{Context, Poll, ready};
 
-pub use accept::{Acceptor, accept_all, accept_rest};
+pub use accept::{Accepted, Acceptor, accept_all, accept_rest};
 pub use bind::{BindError, bind};
 pub use datagrams::Datagrams;
 pub use inherited::{InheritError, Inherited};

@@ -14,6 +14,7 @@ mod failures;
 mod inherited;
 mod limits;
 mod logging;
+mod many;
 mod others;
 mod outages;
 mod ports;

@@ -145,7 +145,7 @@ mod tests {
 
     fn found(observed: &Observed, listens: &Listens) -> Vec<(Level, String)> {
         let cli = Cli::parse_from(["ondemand-container", "-c", "web", "-p", "80"]);
-        let settings = Settings::new(&cli.run).unwrap();
+        let settings = Settings::new(&cli.run.options()).unwrap();
         of(observed, &settings, listens).into_iter().map(|f| (f.level, f.text)).collect()
     }
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::args::RunArgs;
 use super::{Failure, Status};
-use crate::config::{ListenAddress, Settings};
+use crate::config::{ListenAddress, Service, Settings};
 use crate::driver::{Upstream, addresses_of};
 use crate::engine::{Api, Engine, EngineError, Observed, State, select};
 use crate::listen::{self, Inherited};
@@ -21,10 +21,15 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Tells what stands in the way, without starting anything.
 pub(super) fn check(args: &RunArgs, inherited: &Inherited) -> Result<(), Failure> {
-    let settings = Settings::new(args).map_err(Failure::config)?;
+    let plan = args.plan().map_err(Failure::config)?;
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::runtime)?;
-    let (findings, status) = runtime.block_on(look(&settings, inherited));
-    print(&findings).map_err(Failure::runtime)?;
+    let mut status = None;
+    for Service { name, settings } in &plan.services {
+        let (findings, found) = runtime.block_on(look(settings, inherited));
+        let whose = (plan.services.len() > 1).then_some(name.as_str());
+        print(&findings, whose).map_err(Failure::runtime)?;
+        status = status.max(found);
+    }
     match status {
         None => Ok(()),
         Some(status) => {
@@ -55,15 +60,11 @@ async fn look(settings: &Settings, inherited: &Inherited) -> (Vec<Finding>, Opti
 /// Tries the sockets, and gives them back at once. True if permission is what is missing.
 fn listening(settings: &Settings, inherited: &Inherited, findings: &mut Vec<Finding>) -> bool {
     let limits = settings.connection;
-    let bound = if !settings.listen.is_empty() {
-        listen::bind(&settings.listen, limits)
-    } else if !inherited.is_empty() {
+    if settings.listen.is_empty() && !inherited.is_empty() {
         findings.push(Finding::fine(format!("{} sockets from systemd", inherited.len())));
         return false;
-    } else {
-        listen::bind(&settings.ports.everywhere(), limits)
-    };
-    match bound {
+    }
+    match listen::bind(&settings.listens(), limits) {
         Ok(sockets) => {
             findings.push(Finding::fine(format!("can listen on {}", sockets.names().join(", "))));
             false
@@ -154,21 +155,20 @@ async fn address(engine: &Api, settings: &Settings, observed: &Observed) -> Find
 
 fn listens(settings: &Settings) -> Listens {
     let mut listens = Listens::default();
-    for listen in &settings.listen {
-        match &listen.address {
-            ListenAddress::Everywhere(port) => listens.everywhere.push(*port),
-            ListenAddress::At(protocol, at) => listens.at.push((*protocol, *at)),
+    for listen in settings.listens() {
+        match listen.address {
+            ListenAddress::Everywhere(port) => listens.everywhere.push(port),
+            ListenAddress::At(protocol, at) => listens.at.push((protocol, at)),
             ListenAddress::Unix(_) => {}
         }
-    }
-    if settings.listen.is_empty() {
-        listens.everywhere.extend(settings.ports.all());
     }
     listens
 }
 
-fn print(findings: &[Finding]) -> io::Result<()> {
+/// A line for each; of several services with the name.
+fn print(findings: &[Finding], whose: Option<&str>) -> io::Result<()> {
     let mut out = io::stdout().lock();
+    let whose = whose.map_or_else(String::new, |name| format!("{name}: "));
     for finding in findings {
         let word = match finding.level {
             Level::Fine => "ok      ",
@@ -176,7 +176,7 @@ fn print(findings: &[Finding]) -> io::Result<()> {
             Level::Warning => "warning ",
             Level::Problem => "PROBLEM ",
         };
-        writeln!(out, "{word} {}", finding.text)?;
+        writeln!(out, "{word} {whose}{}", finding.text)?;
     }
     out.flush()
 }

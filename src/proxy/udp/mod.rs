@@ -56,12 +56,12 @@ pub struct Flows {
 }
 
 impl Flows {
-    /// Room for `places` flows, whose tasks are tracked by `tasks` and ended by `cut`.
+    /// Flows that take their places from `places`, whose tasks are tracked by `tasks` and ended by `cut`.
     pub fn new(
         service: ServiceHandle,
         start_timeout: Duration,
         idle: Duration,
-        places: usize,
+        places: Arc<Semaphore>,
         (tasks, cut): (TaskTracker, CancellationToken),
         clock: Clock,
     ) -> Self {
@@ -73,7 +73,7 @@ impl Flows {
             tasks,
             cut,
             draining: CancellationToken::new(),
-            places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            places,
             held: Arc::default(),
             dropped: Dropped::default(),
         }
