@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 use tracing::{debug, warn};
 
 use super::lease::Shared;
@@ -285,11 +285,12 @@ impl<E: Engine> Probe<E> {
     /// The same for the UDP ports beside a TCP port that answers already: they are bound by then or
     /// within a moment, and nobody waits long for one that never is.
     async fn other_datagrams(&self, observed: &Observed, first: usize) {
+        let in_time = clock::instant() + DATAGRAMS_LATER;
         for (place, port) in self.target.ports.all().iter().enumerate() {
             if place == first || port.protocol == Protocol::Tcp {
                 continue;
             }
-            if timeout(DATAGRAMS_LATER, self.datagrams(observed, *port)).await.is_err() {
+            if timeout_at(in_time, self.datagrams(observed, *port)).await.is_err() {
                 warn!(
                     container = %self.target.name, %port,
                     "it answers, but nothing is bound to this port of it yet; what is sent there \
