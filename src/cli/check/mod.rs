@@ -60,6 +60,12 @@ fn listening(settings: &Settings, inherited: &Inherited, findings: &mut Vec<Find
     } else if !inherited.is_empty() {
         findings.push(Finding::fine(format!("{} sockets from systemd", inherited.len())));
         return false;
+    } else if settings.ports.named() {
+        findings.push(Finding::warning(
+            "--map names sockets from systemd, and none are handed over here (right if the socket \
+             unit does)",
+        ));
+        return false;
     } else {
         listen::bind(&settings.ports.everywhere(), limits)
     };
