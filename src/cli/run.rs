@@ -29,6 +29,10 @@ use crate::shutdown::Signals;
 /// Descriptors that are no connection's: log, engine, events, epoll, pipes, listeners.
 const OTHER_FDS: u64 = 96;
 
+/// A flow of datagrams takes one of the machine's ephemeral ports, 28,232 by default (ip(7),
+/// `ip_local_port_range`): half of them are left to everybody else's, name look-ups among them.
+const MOST_FLOWS: u64 = 14_000;
+
 /// How long the start waits for the engine to say who it is.
 const FIRST_ANSWER: Duration = Duration::from_secs(1);
 
@@ -151,7 +155,7 @@ async fn serve(settings: Settings, inherited: Inherited, fds: u64) -> Result<(),
 fn places(settings: &Settings, fds: u64) -> Places {
     let theirs = fds - OTHER_FDS.min(fds / 2);
     // Anybody can send a datagram from many addresses: connections keep half of the descriptors.
-    let flows = if settings.ports.has_udp() { theirs / 2 } else { 0 };
+    let flows = if settings.ports.has_udp() { MOST_FLOWS.min(theirs / 2) } else { 0 };
     let count = |fds: u64| usize::try_from(fds).unwrap_or(usize::MAX);
     let possible = count((theirs - flows) / 2);
     let connections = match settings.max_connections.map(|wished| wished as usize) {
