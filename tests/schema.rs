@@ -45,7 +45,9 @@ fn parses(table: &str, key: &str, value: &Value) -> bool {
 fn toml(value: &Value) -> String {
     match value {
         Value::Object(_) => "{ a = 1 }".to_owned(),
-        other => other.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            value.to_string()
+        }
     }
 }
 

@@ -25,6 +25,10 @@ use crate::shutdown::Signals;
 /// Descriptors that are no connection's: log, engine, events, epoll, pipes.
 const OTHER_FDS: u64 = 96;
 
+/// A flow of datagrams takes one of the machine's ephemeral ports, 28,232 by default (ip(7),
+/// `ip_local_port_range`): half of them are left to everybody else's, name look-ups among them.
+const MOST_FLOWS: u64 = 14_000;
+
 /// How long the start waits for an engine to say who it is.
 const FIRST_ANSWER: Duration = Duration::from_secs(1);
 
@@ -91,7 +95,7 @@ fn room(plan: &Plan, fds: u64) -> Room {
     let theirs = fds - OTHER_FDS.min(fds / 2);
     // Anybody can send a datagram from many addresses: connections keep half of the descriptors.
     let has_udp = plan.services.iter().any(|service| service.settings.ports.has_udp());
-    let flows = if has_udp { theirs / 2 } else { 0 };
+    let flows = if has_udp { MOST_FLOWS.min(theirs / 2) } else { 0 };
     let count =
         |fds: u64| usize::try_from(fds).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
     let possible = count((theirs - flows) / 2);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 use tracing::{debug, warn};
 
 use super::lease::Shared;
@@ -43,8 +43,8 @@ const FORWARDER_CLOSES_AT_LAST: Duration = Duration::from_secs(1);
 /// So many tries come one after the other, before the first pause; each takes some 25 µs.
 const EAGER_TRIES: u32 = 20;
 
-/// How much later than its first TCP port an application may bind its UDP ports.
-const DATAGRAMS_LATER: Duration = Duration::from_secs(1);
+/// How much later than its first TCP port an application may bind its other ports.
+const OTHERS_LATER: Duration = Duration::from_secs(1);
 
 /// How long one answer to `--ready http:` may take.
 const HTTP_LIMIT: Duration = Duration::from_secs(5);
@@ -141,12 +141,13 @@ impl<E: Engine> Probe<E> {
         let began = clock::instant();
         let candidates = self.candidates(Arc::clone(&observed)).await?;
         let first = self.target.ports.first();
+        let port = self.target.ports.all()[first];
         let mut answer = match &self.target.ready {
-            Ready::Auto | Ready::Tcp => self.port(&observed, &candidates[first]).await,
+            Ready::Auto | Ready::Tcp => self.port(&observed, port, &candidates[first]).await,
             Ready::Http(path) => self.http(&candidates[first], path).await,
             // One of several has to be chosen; one alone needs no asking.
             Ready::Health | Ready::None if candidates[first].len() > 1 => {
-                self.port(&observed, &candidates[first]).await
+                self.port(&observed, port, &candidates[first]).await
             }
             Ready::Health | Ready::None => Answer::unasked(&candidates[first][0]),
         };
@@ -154,13 +155,13 @@ impl<E: Engine> Probe<E> {
             self.healthy(&check).await;
             // The application may have closed a connection that said nothing for so long.
             if answer.spare.as_ref().is_some_and(Spare::is_dead) {
-                answer = self.port(&observed, &candidates[first]).await;
+                answer = self.port(&observed, port, &candidates[first]).await;
             }
         }
         let Answer { upstream, spare, took } = answer;
         let upstreams = address::beside(&upstream, first, candidates);
         if self.target.ready == Ready::Auto {
-            self.other_datagrams(&observed, first).await;
+            self.others(&observed, first, &upstreams).await;
         }
         // After so long it may have died, and another container own its address. The driver's own
         // look ends this question then; what is only paused may go on.
@@ -206,10 +207,9 @@ impl<E: Engine> Probe<E> {
         }
     }
 
-    /// Waits until one of the first port's addresses accepts; a UDP port accepts nothing, so it is
-    /// waited for until something is bound to it, if that can be told.
-    async fn port(&self, observed: &Observed, candidates: &[Upstream]) -> Answer {
-        let port = self.target.ports.all()[self.target.ports.first()];
+    /// Waits until one of the port's addresses accepts; a UDP port accepts nothing, so it is waited
+    /// for until something is bound to it, if that can be told.
+    async fn port(&self, observed: &Observed, port: Port, candidates: &[Upstream]) -> Answer {
         if port.protocol == Protocol::Udp {
             self.datagrams(observed, port).await;
             return Answer::unasked(&candidates[0]);
@@ -225,7 +225,7 @@ impl<E: Engine> Probe<E> {
         };
         loop {
             for upstream in candidates {
-                let truth = self.listens(observed, upstream);
+                let truth = Self::listens(observed, port, upstream);
                 if truth == Some(false) {
                     self.progress.set(format!("nothing listens behind {} yet", upstream.address));
                     continue;
@@ -261,13 +261,10 @@ impl<E: Engine> Probe<E> {
     }
 
     /// What the kernel says of a port that somebody else accepts for; `None` if it does not say.
-    fn listens(&self, observed: &Observed, upstream: &Upstream) -> Option<bool> {
+    fn listens(observed: &Observed, port: Port, upstream: &Upstream) -> Option<bool> {
         match upstream.via {
             Via::Direct => None,
-            Via::Published => {
-                let port = self.target.ports.all()[self.target.ports.first()];
-                listening::listens(observed.pid?, &observed.id, port)
-            }
+            Via::Published => listening::listens(observed.pid?, &observed.id, port),
         }
     }
 
@@ -282,14 +279,18 @@ impl<E: Engine> Probe<E> {
         }
     }
 
-    /// The same for the UDP ports beside a TCP port that answers already: they are bound by then or
-    /// within a moment, and nobody waits long for one that never is.
-    async fn other_datagrams(&self, observed: &Observed, first: usize) {
-        for (place, port) in self.target.ports.all().iter().enumerate() {
-            if place == first || port.protocol == Protocol::Tcp {
+    /// The same for the other ports: they are bound by then or within a moment, and nobody waits long
+    /// for one that never is. A TCP port without a forwarder needs no waiting, as it refuses until
+    /// then and its clients try again.
+    async fn others(&self, observed: &Observed, first: usize, upstreams: &[Upstream]) {
+        let in_time = clock::instant() + OTHERS_LATER;
+        for (place, (port, upstream)) in self.target.ports.all().iter().zip(upstreams).enumerate() {
+            let refuses = port.protocol == Protocol::Tcp && upstream.via == Via::Direct;
+            if place == first || refuses {
                 continue;
             }
-            if timeout(DATAGRAMS_LATER, self.datagrams(observed, *port)).await.is_err() {
+            let bound = self.port(observed, *port, std::slice::from_ref(upstream));
+            if timeout_at(in_time, bound).await.is_err() {
                 warn!(
                     container = %self.target.name, %port,
                     "it answers, but nothing is bound to this port of it yet; what is sent there \

@@ -85,6 +85,23 @@ fn a_container_that_publishes_the_held_port_is_found() {
 }
 
 #[test]
+fn names_of_sockets_that_were_not_handed_over_are_pointed_out() {
+    let scene = Scene::new();
+    let map = format!("web={}", scene.app.port());
+    let launch = Launch::new().args([
+        "check",
+        "--container",
+        "app",
+        "--map",
+        &map,
+        "--engine",
+        &scene.engine.url(),
+    ]);
+    let (_, said) = outcome(launch);
+    assert!(said.contains("--map") && !said.contains("can listen"), "{said}");
+}
+
+#[test]
 fn a_container_that_a_stop_removes_is_found() {
     let scene = Scene::new();
     scene.engine.alter(|container| container.auto_remove = true);

@@ -2,7 +2,15 @@
 //! keep the container awake.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+use std::io::IoSlice;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use crate::support::client::Client;
 use crate::support::container::Status;
@@ -154,6 +162,23 @@ fn answers_come_from_the_address_that_was_spoken_to() {
     if UdpSocket::bind("[::1]:0").is_ok() {
         DatagramClient::new((std::net::Ipv6Addr::LOCALHOST, port).into()).ask("over IPv6");
     }
+}
+
+/// What `ListenDatagram=` with a bare port is: IPv4 comes in as IPv6.
+#[test]
+fn a_socket_of_both_families_answers_from_the_address_that_was_spoken_to() {
+    let mut it = Datagrams::new();
+    let both = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::DGRAM, None).unwrap();
+    both.set_only_v6(false).unwrap();
+    let port = it.address.port();
+    both.bind(&SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port)).into()).unwrap();
+    let _daemon = it.scene.run(it.launch(&[]).sockets([both.into()]));
+    let client = DatagramClient::new(([127, 78, 0, 9], port).into());
+    client.send(b"over IPv4");
+    it.boot();
+    assert_eq!(client.receive(), b"re:over IPv4");
+    DatagramClient::new(([127, 78, 0, 10], port).into()).ask("another");
+    DatagramClient::new((std::net::Ipv6Addr::LOCALHOST, port).into()).ask("over IPv6");
 }
 
 #[test]
@@ -366,4 +391,108 @@ fn a_dying_flow_harms_no_connection() {
     holds_for(ms(300), "the flow ends alone", || client.is_held());
     client.echo("third");
     assert_eq!(it.scene.engine.count(Call::Start), 1);
+}
+
+/// Sends without a pause until it is dropped, faster than anybody passes on: as many datagrams with
+/// one call as the kernel takes, 64 if it is an old one, and more than may be passed on with one.
+struct Flood {
+    ended: Arc<AtomicBool>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Flood {
+    fn new(to: SocketAddr) -> Self {
+        let ended = Arc::new(AtomicBool::new(false));
+        let flood = |_| {
+            let over = Arc::clone(&ended);
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.connect(to).unwrap();
+            thread::spawn(move || {
+                let mut bytes = vec![0; 128];
+                while !over.load(Ordering::Relaxed) {
+                    let (slices, told) =
+                        ([IoSlice::new(&bytes)], [ControlMessage::UdpGsoSegments(&1)]);
+                    let flags = MsgFlags::empty();
+                    let sent = sendmsg::<()>(socket.as_raw_fd(), &slices, &told, flags, None);
+                    if sent == Err(Errno::EINVAL) {
+                        bytes.truncate(64);
+                    }
+                }
+            })
+        };
+        let threads = (0..2).map(flood).collect();
+        Self { ended, threads }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            drop(thread.join());
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_datagrams_leaves_connections_their_turn_and_the_daemon_its_end() {
+    let it = Datagrams::new();
+    // Bound, and read by nobody: what finds no room there is dropped by the kernel.
+    let app = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let udp = format!("{}/udp", app.local_addr().unwrap().port());
+    let listen = format!("udp:{}", it.address);
+    let mut daemon = it.scene.daemon(&["--port", &udp, "--listen", &listen]);
+    it.scene.client().echo("before");
+    let _flood = Flood::new(it.address);
+    for n in 0..5 {
+        it.scene.client().echo(&format!("connection {n}"));
+    }
+    daemon.terminate();
+    assert_eq!(daemon.wait_exit(), 0);
+}
+
+/// What is kept for a refusal that no longer comes would leave no room for others.
+#[test]
+fn unanswered_clients_of_an_awake_container_leave_room_for_others() {
+    let mut it = Datagrams::new();
+    let _daemon = it.daemon(&["--udp-idle", "1m", "--idle-timeout", "1m"]);
+    it.app.fall_silent();
+    it.client().send(b"wake");
+    it.boot();
+    wait_until("it is awake", || it.app.received().len() == 1);
+    // 4 MiB are kept of all clients at most.
+    let long = vec![0; 60_000];
+    let mut clients = Vec::new();
+    for _ in 0..75 {
+        let before = it.app.received().len();
+        wait_until("one comes, at the latest when earlier ones are no longer kept", || {
+            let client = it.client();
+            client.send(&long);
+            clients.push(client);
+            thread::sleep(ms(20));
+            it.app.received().len() > before
+        });
+    }
+}
+
+/// Whenever it binds its port: what was refused once is not delivered beside what comes first.
+#[test]
+fn held_datagrams_come_once_and_in_their_order_whenever_the_port_is_bound() {
+    for round in 0..12 {
+        let mut it = Datagrams::new();
+        let _daemon = it.daemon(&[]);
+        let client = it.client();
+        let sent: Vec<Vec<u8>> = (0..60).map(|n| vec![n]).collect();
+        for datagram in &sent {
+            client.send(datagram);
+        }
+        it.scene.engine.wait_count(Call::Start, 1);
+        it.scene.engine.wait_status(Status::Running);
+        thread::sleep(std::time::Duration::from_micros(round * 400));
+        it.app.bind();
+        for n in &sent {
+            assert_eq!(client.receive(), [b"re:", &n[..]].concat());
+        }
+        assert_eq!(it.app.received(), sent, "round {round}");
+    }
 }

@@ -5,21 +5,32 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::thread;
+use std::time::Duration;
 
 use crate::support::client::Client;
+use crate::support::container::Network;
 use crate::support::datagrams::{DatagramApp, DatagramClient, free_address};
 use crate::support::engine::Call;
 use crate::support::launch::Launch;
 use crate::support::port::Port;
 use crate::support::scene::Scene;
+use crate::support::{ms, now};
 
 /// A second application of the container, on a port of its own: it says `second` and closes.
 fn second() -> Port {
+    second_after(Duration::ZERO)
+}
+
+/// The same behind a forwarder: for so long after its first connection it accepts and closes.
+fn second_after(time: Duration) -> Port {
     let port = Port::reserve();
     let listener: TcpListener = port.listen().into();
     thread::spawn(move || {
+        let mut first = None;
         while let Ok((mut stream, _)) = listener.accept() {
-            drop(stream.write_all(b"second"));
+            if first.get_or_insert_with(now).elapsed() >= time {
+                drop(stream.write_all(b"second"));
+            }
         }
     });
     port
@@ -47,6 +58,20 @@ fn several_ports_are_told_apart_by_their_order_and_by_arrows() {
     let arrows = [format!("{other}->{port}"), format!("{first}->{}", scene.app.port())];
     let launch = scene.launch().args(["--port", &port]);
     let _daemon = scene.run(launch.args(["--listen", &arrows[0], "--listen", &arrows[1]]));
+    says_second(own.address());
+    scene.client().echo("first");
+}
+
+#[test]
+fn another_published_port_that_accepts_and_closes_is_waited_for() {
+    let scene = Scene::new();
+    let (second, own) = (second_after(ms(200)), Port::reserve());
+    scene.engine.alter(|container| {
+        container.network = Network::Published;
+        container.second_port = Some(second.number());
+    });
+    let (port, listen) = (second.number().to_string(), own.address().to_string());
+    let _daemon = scene.daemon(&["--port", &port, "--listen", &listen]);
     says_second(own.address());
     scene.client().echo("first");
 }

@@ -64,6 +64,13 @@ fn listening(settings: &Settings, inherited: &Inherited, findings: &mut Vec<Find
         findings.push(Finding::fine(format!("{} sockets from systemd", inherited.len())));
         return false;
     }
+    if settings.listen.is_empty() && settings.ports.named() {
+        findings.push(Finding::warning(
+            "--map names sockets from systemd, and none are handed over here (right if the socket \
+             unit does)",
+        ));
+        return false;
+    }
     match listen::bind(&settings.listens(), limits) {
         Ok(sockets) => {
             findings.push(Finding::fine(format!("can listen on {}", sockets.names().join(", "))));

@@ -15,13 +15,17 @@ use nix::sys::socket::{
 };
 
 /// How many messages one call brings at most.
-const BATCH: usize = 16;
+pub(super) const BATCH: usize = 16;
 
 /// The longest message: the largest UDP payload, and the most that the kernel joins.
 const LONGEST: usize = 65_535;
 
 /// The most datagrams that the kernel splits one message into (`UDP_MAX_SEGMENTS` of all kernels).
 const MOST_SEGMENTS: usize = 64;
+
+/// Room for what else an inherited socket may have been told to tell: times, credentials, a label
+/// (`Timestamping=`, `PassCredentials=`, `PassSecurity=`). They come first.
+type Others = [u8; 256];
 
 thread_local! {
     /// Not touched, and so no memory, before the first datagram.
@@ -88,7 +92,7 @@ pub(super) fn receive(
         }
         let mut received: Vec<(Ends, usize, usize)> = Vec::with_capacity(BATCH);
         {
-            let space = cmsg_space!(libc::in6_pktinfo, libc::c_int);
+            let space = cmsg_space!(libc::in6_pktinfo, libc::c_int, Others);
             // Made anew for every call, since the kernel writes the lengths it found into it.
             let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(space));
             let mut slices: Vec<[IoSliceMut<'_>; 1]> =
@@ -341,6 +345,21 @@ mod tests {
         assert_eq!(send(&server, &[train, Train::single(b"end")], Some(&ends)), Sent::default());
         let expected = [&bytes[..1000], &bytes[1000..2000], &bytes[2000..], b"end"];
         assert_eq!(all_of(&client, 4), expected);
+    }
+
+    #[test]
+    fn what_else_a_socket_tells_hides_nothing() {
+        let (server, client, ends) = pair("127.0.0.1:0");
+        setsockopt(&server, sockopt::ReceiveTimestampns, &true).unwrap();
+        let train = Train { bytes: &[7; 2500], segment: 1000 };
+        assert_eq!(send(&client, &[train], None), Sent::default());
+        let mut lengths = Vec::new();
+        receive(&server, |told, trains| {
+            assert_eq!(told, ends);
+            lengths.extend(trains.iter().flat_map(|train| train.datagrams()).map(<[u8]>::len));
+        })
+        .unwrap();
+        assert_eq!(lengths, [1000, 1000, 500]);
     }
 
     #[test]

@@ -8,13 +8,14 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::Flows;
 use super::batch::{self, Ends, Train};
 use super::dropped::Why;
 use super::held::Held;
+use super::{BATCHES, Flows};
 use crate::activation::{Moment, Pauses};
 use crate::clock;
 use crate::driver::Lease;
@@ -95,7 +96,7 @@ impl Flow {
                 return false;
             }
             Stage::Open { upstream, kept, .. } => {
-                kept.take_if(|(_, delivered)| now.since(*delivered) > KEPT_FOR);
+                kept.take_if(|(_, delivered)| now.since(*delivered) >= KEPT_FOR);
                 if let Some((held, _)) = kept {
                     for datagram in trains.iter().flat_map(|train| train.datagrams()) {
                         held.push(datagram);
@@ -108,8 +109,12 @@ impl Flow {
         };
         state.heard = now;
         state.owed = true;
-        if refused && state.hold_again() {
-            self.changed.notify_one();
+        if refused {
+            if state.hold_again() {
+                self.changed.notify_one();
+            } else if let Stage::Open { lease, .. } = &state.stage {
+                lease.suspect();
+            }
         }
         true
     }
@@ -141,7 +146,10 @@ impl Flow {
             };
             let upstream = match upstream {
                 Ok(upstream) => Arc::new(upstream),
-                Err(error) => return debug!(%error, "no socket for the target"),
+                Err(error) => {
+                    self.common.dropped.one(Why::NoPlace, self.common.clock.now());
+                    return debug!(%error, "no socket for the target");
+                }
             };
             loop {
                 let stop = match self.open(&upstream, &lease) {
@@ -171,7 +179,15 @@ impl Flow {
         // What came back for an earlier delivery says nothing about this one.
         drop(upstream.take_error());
         let trains: Vec<_> = held.datagrams().map(Train::single).collect();
-        let sent = batch::send(&**upstream, &trains, None);
+        // The first goes alone: near by it is refused at once, and none of the others is delivered
+        // then, should the port be bound in this very moment.
+        let (first, others) = trains.split_at(trains.len().min(1));
+        let sent = batch::send(&**upstream, first, None);
+        if upstream.take_error().ok().flatten().is_some_and(|error| is_refusal(&error)) {
+            return Err(Stop::Refused);
+        }
+        self.common.dropped.sent(sent, now);
+        let sent = batch::send(&**upstream, others, None);
         if sent.refused {
             return Err(Stop::Refused);
         }
@@ -190,6 +206,7 @@ impl Flow {
         // Set anew only when it rings, not with every datagram.
         let mut alarm = std::pin::pin!(sleep(Duration::ZERO));
         let mut told = false;
+        let mut in_a_row = 0;
         loop {
             // Every arm only waits: cancel-safe.
             tokio::select! {
@@ -203,6 +220,11 @@ impl Flow {
                     // It may have been the last one that is due.
                     if told {
                         alarm.as_mut().reset(clock::instant());
+                    }
+                    in_a_row += 1;
+                    if in_a_row == BATCHES {
+                        in_a_row = 0;
+                        yield_now().await;
                     }
                 }
                 _ = upstream.ready(Interest::ERROR) => {
@@ -221,8 +243,8 @@ impl Flow {
                     Stage::Open { .. } => {}
                     Stage::Over => return Stop::Over,
                 },
-                () = &mut alarm => match self.over_at(draining.is_cancelled()) {
-                    Some(silent_at) => alarm.as_mut().reset(clock.instant(silent_at)),
+                () = &mut alarm => match self.due(draining.is_cancelled()) {
+                    Some(next) => alarm.as_mut().reset(clock.instant(next)),
                     None => return Stop::Over,
                 },
                 () = draining.cancelled(), if !told => {
@@ -255,8 +277,10 @@ impl Flow {
         self.common.dropped.sent(batch::send(answers, trains, Some(&self.ends)), now);
     }
 
-    /// When it will have been silent for long enough; `None` if it has, and then it is over.
-    fn over_at(&self, draining: bool) -> Option<Moment> {
+    /// Gives up what it need not keep any more, which others have room for then. Tells when to look
+    /// again; `None` if it has been silent for long enough, and then it is over.
+    fn due(&self, draining: bool) -> Option<Moment> {
+        let now = self.common.clock.now();
         let mut state = self.state();
         let window = match (draining, state.owed) {
             (false, _) => self.common.idle,
@@ -264,11 +288,14 @@ impl Flow {
             (true, false) => Duration::ZERO,
         };
         let over_at = state.heard + window;
-        if self.common.clock.now() < over_at {
-            return Some(over_at);
+        if now >= over_at {
+            state.stage = Stage::Over;
+            return None;
         }
-        state.stage = Stage::Over;
-        None
+        let Stage::Open { kept, .. } = &mut state.stage else { return Some(over_at) };
+        kept.take_if(|(_, delivered)| now.since(*delivered) >= KEPT_FOR);
+        let kept_until = kept.as_ref().map(|(_, delivered)| *delivered + KEPT_FOR);
+        Some(kept_until.map_or(over_at, |until| until.min(over_at)))
     }
 
     /// Gives back its lease and whatever it keeps.

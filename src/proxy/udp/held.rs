@@ -9,8 +9,9 @@ const DATAGRAMS: usize = 64;
 /// So many bytes of one flow; two datagrams of any length.
 const BYTES: usize = 128 * 1024;
 
-/// So many bytes of all flows of a service.
+/// So many bytes of all flows of a service, with what each datagram costs beside its own.
 const ALL_BYTES: usize = 4 * 1024 * 1024;
+const EACH: usize = 64;
 
 /// The first datagrams of a flow, in their order.
 #[derive(Debug)]
@@ -33,9 +34,10 @@ impl Held {
         if self.datagrams.len() == DATAGRAMS || bytes > BYTES {
             return false;
         }
-        let before = self.all.fetch_add(datagram.len(), Ordering::Relaxed);
-        if before + datagram.len() > ALL_BYTES {
-            self.all.fetch_sub(datagram.len(), Ordering::Relaxed);
+        let cost = EACH + datagram.len();
+        let before = self.all.fetch_add(cost, Ordering::Relaxed);
+        if before + cost > ALL_BYTES {
+            self.all.fetch_sub(cost, Ordering::Relaxed);
             return false;
         }
         self.bytes = bytes;
@@ -51,7 +53,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.all.fetch_sub(self.bytes + EACH * self.datagrams.len(), Ordering::Relaxed);
     }
 }
 
@@ -66,7 +68,7 @@ mod tests {
         assert!((0..DATAGRAMS).all(|_| held.push(b"x")) && !held.push(b"x"));
         let mut flows = Vec::new();
         let long = vec![0; 65_000];
-        while all.load(Ordering::Relaxed) + long.len() <= ALL_BYTES {
+        while all.load(Ordering::Relaxed) + EACH + long.len() <= ALL_BYTES {
             let mut flow = Held::new(Arc::clone(&all));
             flow.push(&long);
             flow.push(&long);
@@ -74,6 +76,13 @@ mod tests {
             flows.push(flow);
         }
         assert!(!Held::new(Arc::clone(&all)).push(&long));
+        let empty = (0..ALL_BYTES).find(|_| {
+            let mut flow = Held::new(Arc::clone(&all));
+            let kept = flow.push(b"");
+            flows.push(flow);
+            !kept
+        });
+        assert!(empty.is_some_and(|count| count <= long.len() / EACH), "empty ones cost, too");
         drop((held, flows));
         assert_eq!(all.load(Ordering::Relaxed), 0);
     }

@@ -21,9 +21,11 @@ pub use batch::prepare;
 use batch::{Ends, Train};
 use dropped::{Dropped, Why};
 use flow::Flow;
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,6 +37,13 @@ use crate::listen::Datagrams;
 
 /// A receiving socket that fails is left alone for so long.
 const AFTER_ERROR: Duration = Duration::from_millis(10);
+
+/// After so many batches in a row the others of the thread have a turn: a socket that is never empty
+/// would keep it for ever.
+const BATCHES: u32 = 4;
+
+/// What the kernel counts at least for a datagram in a socket's buffer, in bytes.
+const LEAST_COUNTED: usize = 512;
 
 /// What the flows of one service have in common.
 #[derive(Debug)]
@@ -103,6 +112,7 @@ impl Relay {
 
     /// Receives until `stop`. What comes after that waits in the socket's buffer.
     pub async fn receive_until(self: Arc<Self>, stop: CancellationToken) {
+        let mut in_a_row = 0;
         loop {
             let ready = tokio::select! {
                 biased;
@@ -112,8 +122,12 @@ impl Relay {
             let received =
                 ready.and_then(|()| self.socket.try_io(Interest::READABLE, || self.receive_some()));
             match received {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(()) if in_a_row < BATCHES => in_a_row += 1,
+                Ok(()) => {
+                    in_a_row = 0;
+                    yield_now().await;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => in_a_row = 0,
                 Err(error) => {
                     debug!(%error, "no datagram could be received");
                     sleep(AFTER_ERROR).await;
@@ -122,9 +136,12 @@ impl Relay {
         }
     }
 
-    /// Receives what is in the socket's buffer already: it ends with the socket.
+    /// Receives what is in the socket's buffer already: it ends with the socket. No more than the
+    /// buffer can hold, whatever comes meanwhile.
     pub fn receive_rest(self: &Arc<Self>) {
-        while self.receive_some().is_ok() {}
+        let most = SockRef::from(&self.socket).recv_buffer_size().unwrap_or(0) / LEAST_COUNTED;
+        let mut batches = 0..=most / batch::BATCH;
+        while batches.next().is_some() && self.receive_some().is_ok() {}
     }
 
     fn receive_some(self: &Arc<Self>) -> io::Result<()> {

@@ -68,6 +68,8 @@ pub(crate) struct Container {
     pub(crate) checks: u32,
     pub(crate) boot: Boot,
     pub(crate) network: Network,
+    /// Published beside the application's own.
+    pub(crate) second_port: Option<u16>,
     /// How long a stop takes.
     pub(crate) stops_in: Duration,
     pub(crate) auto_remove: bool,
@@ -90,6 +92,7 @@ impl Container {
             checks: 0,
             boot: Boot::Listens(ms(20)),
             network: Network::Host,
+            second_port: None,
             stops_in: Duration::ZERO,
             auto_remove: false,
             restart_policy: "no",
@@ -149,9 +152,11 @@ impl Container {
             state["Health"] = json!({ "Status": verdict, "FailingStreak": 0, "Log": log });
             config["Healthcheck"] = json!({ "Test": ["CMD", "/healthy"] });
         }
-        let published = json!({
-            format!("{port}/tcp"): [{ "HostIp": "127.0.0.1", "HostPort": port.to_string() }]
-        });
+        let at = |port: u16| {
+            let own = json!([{ "HostIp": "127.0.0.1", "HostPort": port.to_string() }]);
+            (format!("{port}/tcp"), own)
+        };
+        let published: Value = [port].into_iter().chain(self.second_port).map(at).collect();
         let (mode, ports) = match self.network {
             Network::Host => ("host", json!({})),
             Network::Published => ("bridge", published),
