@@ -87,7 +87,8 @@ pub struct RunArgs {
     pub container: Option<String>,
 
     /// A port the application listens on inside the container: PORT, or PORT/udp; repeatable
-    #[arg(long, short = 'p', env = "ONDEMAND_PORT", value_name = "PORT", value_delimiter = ',')]
+    #[arg(long, short = 'p', env = "ONDEMAND_PORT", value_name = "PORT", value_delimiter = ',',
+          value_parser = |text: &str| text.trim().parse::<Port>())]
     pub port: Vec<Port>,
 
     /// A port, and the name (FileDescriptorName=) of the sockets from systemd that lead to it:

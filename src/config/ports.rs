@@ -133,9 +133,11 @@ impl Ports {
         for text in texts {
             let (place, wished) = match text.split_once("->") {
                 None => (text.trim(), None),
-                Some((place, port)) => (place.trim(), Some(port.trim().parse())),
+                Some((place, port)) => (place.trim(), Some(port.trim())),
             };
-            let Ok(wished) = wished.transpose() else {
+            // The protocol is that of the socket, and may be said again.
+            let wished = wished.map(|text| text.trim_end_matches("/tcp").trim_end_matches("/udp"));
+            let Ok(wished) = wished.map(str::parse).transpose() else {
                 errors.push(Wrong::new("listen", format!("{text:?}: no port number after ->")));
                 continue;
             };
@@ -287,6 +289,7 @@ mod tests {
         assert_eq!(listens(&two, &["1->443", "2->80", "3 -> 80"]), Ok(vec![1, 0, 0]));
         let dns = ports(&["53", "53/udp"], &[]);
         assert_eq!(listens(&dns, &["udp:5353", "5353"]), Ok(vec![1, 0]));
+        assert_eq!(listens(&dns, &["udp:5353->53/udp", "5353->53"]), Ok(vec![1, 0]));
     }
 
     #[test]

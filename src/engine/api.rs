@@ -9,11 +9,12 @@ use bollard::query_parameters::{
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use super::error::{translate, unanswered};
 use super::hello::{Flavour, Hello, hello, host_of};
+use super::watch::Watchers;
 use super::{
     ContainerName, Endpoint, Engine, EngineError, HealthCheck, Locality, Networking, Observed,
     Verdict, healthcheck, inspect, watch,
@@ -34,6 +35,9 @@ const STOP_MARGIN: Duration = Duration::from_secs(20);
 /// shorter, so it is set out of the way.
 const OUT_OF_THE_WAY: u64 = 24 * 60 * 60;
 
+/// After a reconnect every target is looked at; the engine is to answer others in between.
+const INSPECTS_AT_ONCE: usize = 16;
+
 /// A client with its API version agreed.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
@@ -48,12 +52,25 @@ pub struct Api {
     client: Mutex<Option<Client>>,
     /// Where it runs, once it has answered.
     locality: OnceLock<Locality>,
+    watchers: Watchers,
+    /// One for each inspect there may be at once.
+    inspects: Semaphore,
 }
 
 impl Api {
     /// An engine at `endpoint`; nothing is sent yet.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, client: Mutex::new(None), locality: OnceLock::new() }
+        Self {
+            endpoint,
+            client: Mutex::new(None),
+            locality: OnceLock::new(),
+            watchers: Watchers::default(),
+            inspects: Semaphore::new(INSPECTS_AT_ONCE),
+        }
+    }
+
+    pub(super) fn watchers(&self) -> &Watchers {
+        &self.watchers
     }
 
     /// Where it is reached.
@@ -184,6 +201,8 @@ impl Api {
 
 impl Engine for Api {
     async fn inspect(&self, name: &ContainerName) -> Result<Observed, EngineError> {
+        // Never closed, so an error cannot be.
+        let _place = self.inspects.acquire().await;
         let client = self.client().await?;
         let call = client.docker.inspect_container(name.as_str(), None::<InspectContainerOptions>);
         inspect::observed(self.look("inspect", call).await?)

@@ -1,5 +1,6 @@
-//! The engine's event stream, taken up again whenever it breaks.
+//! The engine's event stream, taken up again whenever it breaks: one for all targets of an engine.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::models::EventMessage;
@@ -24,8 +25,69 @@ const LIVED: Duration = Duration::from_secs(5);
 /// After so long without an event the stream is taken up anew.
 const QUIET: Duration = Duration::from_secs(10 * 60);
 
+/// Who wants to know of which target. One of them follows the stream for all; when it ends, another
+/// does.
+#[derive(Debug, Default)]
+pub(super) struct Watchers {
+    all: Mutex<Vec<Watcher>>,
+    following: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Clone)]
+struct Watcher {
+    name: ContainerName,
+    hint: Arc<Notify>,
+}
+
 /// Watches for ever; see [`Engine::watch`](super::Engine::watch).
 pub(super) async fn watch(api: &Api, name: &ContainerName, look: &Notify) {
+    let watchers = api.watchers();
+    let hint = Arc::new(Notify::new());
+    watchers.lock().push(Watcher { name: name.clone(), hint: Arc::clone(&hint) });
+    let _registered = Registered { watchers, hint: &hint };
+    let follow = async {
+        let _turn = watchers.following.lock().await;
+        follow_all(api).await;
+    };
+    let pass_on = async {
+        loop {
+            hint.notified().await;
+            look.notify_one();
+        }
+    };
+    tokio::select! {
+        () = follow => {}
+        never = pass_on => never,
+    }
+}
+
+/// Takes a watcher off the list with its future.
+struct Registered<'a> {
+    watchers: &'a Watchers,
+    hint: &'a Arc<Notify>,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.watchers.lock().retain(|watcher| !Arc::ptr_eq(&watcher.hint, self.hint));
+    }
+}
+
+impl Watchers {
+    fn lock(&self) -> MutexGuard<'_, Vec<Watcher>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells those whom it concerns; true if there are any.
+    fn tell(&self, concerns: impl Fn(&ContainerName) -> bool) -> bool {
+        let all = self.lock();
+        let concerned = all.iter().filter(|watcher| concerns(&watcher.name));
+        concerned.map(|watcher| watcher.hint.notify_one()).count() > 0
+    }
+}
+
+/// Follows stream after stream, for ever.
+async fn follow_all(api: &Api) {
     let mut pauses = Pauses::watch();
     let mut away = false;
     loop {
@@ -36,9 +98,9 @@ pub(super) async fn watch(api: &Api, name: &ContainerName, look: &Notify) {
                     info!(engine = %api.endpoint(), %version, "the engine is back");
                     away = false;
                 }
-                look.notify_one();
+                api.watchers().tell(|_| true);
                 let began = clock::instant();
-                let end = follow(api, name, look).await;
+                let end = follow(api).await;
                 if began.elapsed() >= LIVED {
                     pauses = Pauses::watch();
                 }
@@ -59,7 +121,7 @@ pub(super) async fn watch(api: &Api, name: &ContainerName, look: &Notify) {
 }
 
 /// Follows one stream to its end.
-async fn follow(api: &Api, name: &ContainerName, look: &Notify) -> Option<EngineError> {
+async fn follow(api: &Api) -> Option<EngineError> {
     let client = match api.client().await {
         Ok(client) => client,
         Err(error) => return Some(error),
@@ -72,13 +134,14 @@ async fn follow(api: &Api, name: &ContainerName, look: &Notify) -> Option<Engine
     while let Ok(Some(event)) = timeout(QUIET, events.next()).await {
         match event {
             Ok(event) => {
-                if concerns(&event, name) {
+                if api.watchers().tell(|name| concerns(&event, name)) {
                     debug!(action = event.action.as_deref().unwrap_or(""), "engine event");
-                    look.notify_one();
                 }
             }
             // One odd event is no reason to lose the stream; what it said is looked up.
-            Err(bollard::errors::Error::JsonDataError { .. }) => look.notify_one(),
+            Err(bollard::errors::Error::JsonDataError { .. }) => {
+                api.watchers().tell(|_| true);
+            }
             Err(error) => return Some(super::error::translate(error, api.endpoint())),
         }
     }

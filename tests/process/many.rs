@@ -208,3 +208,23 @@ fn a_service_without_clients_takes_no_place_from_the_others() {
     clients.pop();
     assert_eq!(held.receive(5).unwrap(), b"hello");
 }
+
+/// The first to watch follows the stream for all of the engine's services.
+#[test]
+fn one_event_stream_serves_all_services_of_an_engine() {
+    let scene = Scene::new();
+    let none = format!(
+        "[services.a]\ncontainer = \"none\"\nengine = \"{}\"\nport = 1\nlisten = \"unix:{}\"\n",
+        scene.engine.url(),
+        scene.dir.join("none.sock").display()
+    );
+    let text = format!("{none}{}idle-timeout = \"1m\"\n", service("one", &scene, &listen(&scene)));
+    let file = write(&scene, &text);
+    let daemon = scene.run(launch(&scene, file));
+    scene.client().echo("awake");
+    scene.engine.settled();
+    assert_eq!(scene.engine.count(Call::Events), 1);
+    scene.engine.end_container(143, &["kill", "die", "stop"]);
+    daemon.wait_log(&["put to rest"]);
+    scene.client().echo("awake again");
+}
