@@ -199,33 +199,48 @@ impl Api {
     }
 }
 
+/// The client library's futures are several KiB each: on the heap, so that whoever waits for one
+/// stays small.
 impl Engine for Api {
     async fn inspect(&self, name: &ContainerName) -> Result<Observed, EngineError> {
         // Never closed, so an error cannot be.
         let _place = self.inspects.acquire().await;
-        let client = self.client().await?;
-        let call = client.docker.inspect_container(name.as_str(), None::<InspectContainerOptions>);
-        inspect::observed(self.look("inspect", call).await?)
+        Box::pin(async {
+            let client = self.client().await?;
+            let call =
+                client.docker.inspect_container(name.as_str(), None::<InspectContainerOptions>);
+            inspect::observed(self.look("inspect", call).await?)
+        })
+        .await
     }
 
     async fn start(&self, name: &ContainerName) -> Result<(), EngineError> {
-        let client = self.client().await?;
-        let call = client.docker.start_container(name.as_str(), None::<StartContainerOptions>);
-        self.call("start", START_LIMIT, call).await
+        Box::pin(async {
+            let client = self.client().await?;
+            let call = client.docker.start_container(name.as_str(), None::<StartContainerOptions>);
+            self.call("start", START_LIMIT, call).await
+        })
+        .await
     }
 
     async fn resume(&self, name: &ContainerName) -> Result<(), EngineError> {
-        let client = self.client().await?;
-        self.call("unpause", START_LIMIT, client.docker.unpause_container(name.as_str())).await
+        Box::pin(async {
+            let client = self.client().await?;
+            self.call("unpause", START_LIMIT, client.docker.unpause_container(name.as_str())).await
+        })
+        .await
     }
 
     async fn stop(&self, name: &ContainerName, grace: Duration) -> Result<(), EngineError> {
-        let client = self.client().await?;
-        // Rounded up: none at all would be a kill.
-        let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
-        let options = StopContainerOptionsBuilder::new().t(seconds).build();
-        let call = client.docker.stop_container(name.as_str(), Some(options));
-        self.call("stop", grace.saturating_add(STOP_MARGIN), call).await
+        Box::pin(async {
+            let client = self.client().await?;
+            // Rounded up: none at all would be a kill.
+            let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
+            let options = StopContainerOptionsBuilder::new().t(seconds).build();
+            let call = client.docker.stop_container(name.as_str(), Some(options));
+            self.call("stop", grace.saturating_add(STOP_MARGIN), call).await
+        })
+        .await
     }
 
     async fn check_health(
@@ -233,7 +248,7 @@ impl Engine for Api {
         name: &ContainerName,
         check: &HealthCheck,
     ) -> Result<Verdict, EngineError> {
-        healthcheck::run(self, name, check).await
+        Box::pin(async { healthcheck::run(self, name, check).await }).await
     }
 
     async fn last_output(
@@ -241,25 +256,31 @@ impl Engine for Api {
         name: &ContainerName,
         lines: u8,
     ) -> Result<Vec<String>, EngineError> {
-        let client = self.client().await?;
-        let options =
-            LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&lines.to_string()).build();
-        let mut stream = std::pin::pin!(client.docker.logs(name.as_str(), Some(options)));
-        let read = async {
-            // Chunks are not lines: one may hold several, or a part of one.
-            let mut text = Vec::new();
-            while let Some(chunk) = stream.next().await {
-                text.extend_from_slice(&chunk?.into_bytes());
-                if text.len() > 64 * 1024 {
-                    break;
+        Box::pin(async {
+            let client = self.client().await?;
+            let options = LogsOptionsBuilder::new()
+                .stdout(true)
+                .stderr(true)
+                .tail(&lines.to_string())
+                .build();
+            let mut stream = std::pin::pin!(client.docker.logs(name.as_str(), Some(options)));
+            let read = async {
+                // Chunks are not lines: one may hold several, or a part of one.
+                let mut text = Vec::new();
+                while let Some(chunk) = stream.next().await {
+                    text.extend_from_slice(&chunk?.into_bytes());
+                    if text.len() > 64 * 1024 {
+                        break;
+                    }
                 }
-            }
-            Ok(text)
-        };
-        let text = self.look("logs", read).await?;
-        let mut all: Vec<String> =
-            String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
-        Ok(all.split_off(all.len().saturating_sub(lines.into())))
+                Ok(text)
+            };
+            let text = self.look("logs", read).await?;
+            let mut all: Vec<String> =
+                String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
+            Ok(all.split_off(all.len().saturating_sub(lines.into())))
+        })
+        .await
     }
 
     async fn locality(&self) -> Locality {

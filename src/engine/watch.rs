@@ -47,7 +47,8 @@ pub(super) async fn watch(api: &Api, name: &ContainerName, look: &Notify) {
     let _registered = Registered { watchers, hint: &hint };
     let follow = async {
         let _turn = watchers.following.lock().await;
-        follow_all(api).await;
+        // Large, and needed by one of them.
+        Box::pin(follow_all(api)).await;
     };
     let pass_on = async {
         loop {

@@ -1,6 +1,7 @@
 //! Several services in one daemon, from a file.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use crate::support::daemon::Daemon;
 use crate::support::engine::Call;
 use crate::support::launch::Launch;
 use crate::support::scene::Scene;
-use crate::support::{holds_for, ms};
+use crate::support::{holds_for, ms, wait_until};
 
 /// The lines of a service before this scene's container.
 fn service(name: &str, scene: &Scene, more: &str) -> String {
@@ -227,4 +228,32 @@ fn one_event_stream_serves_all_services_of_an_engine() {
     scene.engine.end_container(143, &["kill", "die", "stop"]);
     daemon.wait_log(&["put to rest"]);
     scene.client().echo("awake again");
+}
+
+/// What one more sleeping service costs, of two listeners; 9.6 KiB as measured.
+#[test]
+fn a_sleeping_service_is_small() {
+    const MORE: usize = 400;
+    let scene = Scene::new();
+    let anonymous = |count: usize| {
+        let mut text =
+            format!("[defaults]\nengine = \"{}\"\nport = [80, 443]\n", scene.engine.url());
+        for n in 0..count {
+            let path = |which: &str| scene.dir.join(format!("{which}{n}.sock"));
+            let (a, b) = (path("a"), path("b"));
+            writeln!(
+                text,
+                "[services.s{n}]\nlisten = [\"unix:{}\", \"unix:{}\"]",
+                a.display(),
+                b.display()
+            )
+            .unwrap();
+        }
+        let daemon = scene.run(launch(&scene, write(&scene, &text)));
+        wait_until("all to be looked at", || daemon.count_log(&["there is no container"]) == count);
+        daemon.anonymous_kib()
+    };
+    let few = anonymous(50);
+    let each = (anonymous(50 + MORE) - few) / MORE;
+    assert!(each <= 16, "{each} KiB per sleeping service");
 }

@@ -89,6 +89,13 @@ impl Daemon {
         status.code().unwrap_or_else(|| panic!("ended by {status}"))
     }
 
+    /// How much memory it has that is no file's, in KiB.
+    pub(crate) fn anonymous_kib(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// How many descriptors it has open.
     pub(crate) fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
