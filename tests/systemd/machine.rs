@@ -23,6 +23,7 @@ const INIT: &str = "umount -R /sys/fs/cgroup; \
     mount -t cgroup2 -o nsdelegate cgroup2 /sys/fs/cgroup && exec /sbin/init";
 
 pub(crate) const UNITS: &[&str] = &[
+    "ondemand-container.service",
     "ondemand-container@.service",
     "ondemand-container@.socket",
     "ondemand-container-closed@.target",

@@ -1,5 +1,8 @@
 //! The units as they are shipped.
 
+use std::fmt::Write;
+
+use crate::live::client;
 use crate::live::clock::{secs, wait_for};
 use crate::live::container::Container;
 use crate::live::engine::{Engine, Kind};
@@ -132,8 +135,40 @@ fn the_units_are_sound_and_hardened() {
         assert_eq!(machine.run(&command), "", "{dir}");
     }
     // 20 of 100: an exposure of 2.0 out of 10.
-    let command = "systemd-analyze --no-pager security --offline=true --threshold=20 \
-        /etc/systemd/system/ondemand-container@.service";
-    let table = machine.run(command);
-    println!("{}", table.lines().last().unwrap());
+    for unit in ["ondemand-container@.service", "ondemand-container.service"] {
+        let command = format!(
+            "systemd-analyze --no-pager security --offline=true --threshold=20 \
+             /etc/systemd/system/{unit}"
+        );
+        let table = machine.run(&command);
+        println!("{unit}: {}", table.lines().last().unwrap());
+    }
+}
+
+/// `ondemand-container.service`: two containers of one file, in one process.
+#[test]
+fn one_daemon_serves_the_containers_of_a_file() {
+    let engine = Engine::get(Kind::Docker);
+    let containers = [(); 2].map(|()| Container::create(&engine, "http:3000 --boot 200"));
+    let root = Root::new();
+    let mut file = "[defaults]\nport = 3000\nidle-timeout = \"300ms\"\n".to_owned();
+    for (container, port) in containers.iter().zip([3000, 81]) {
+        writeln!(file, "[services.{}]\nlisten = \"{port}\"", container.name).unwrap();
+    }
+    root.write("etc/ondemand-container/config.toml", &file);
+    let machine = Machine::boot(&engine, &root);
+    machine.run("systemctl start ondemand-container.service");
+    for boot in 1..=2 {
+        assert_eq!(machine.get().boot(), boot);
+        assert_eq!(client::get(machine.at(81), "/").unwrap().boot(), boot);
+        for container in &containers {
+            container.wait_asleep(secs(20));
+        }
+    }
+    let unit = "ondemand-container.service";
+    wait_for("the status tells the state", secs(10), || {
+        machine.show(unit, "StatusText") == "2 of 2 services asleep, 0 connections, 0 waiting"
+    });
+    machine.run("systemctl stop ondemand-container.service");
+    assert_eq!(machine.show(unit, "Result"), "success");
 }
