@@ -5,9 +5,11 @@
 //! goes on until the engine has said how the target stands. A thaw alone need not look again where
 //! the kernel says what the look would be for.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::{Target, listening};
@@ -20,6 +22,10 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
 /// How often a stop that was not answered is asked for again before it counts as failed.
 const STOP_ROUNDS: u32 = 3;
+
+/// So long after a start was asked for, the engine is busy with it: within 1 ms Docker's was in 12 of
+/// 12 tries, at once in 8. No engine is done with a start so soon.
+const LOOK_BESIDE_AFTER: Duration = Duration::from_millis(5);
 
 /// How an operation ended.
 #[derive(Debug)]
@@ -124,7 +130,9 @@ pub(super) async fn start<E: Engine>(
                 let answer = if observed.state == State::Paused {
                     engine.resume(&target.name).await
                 } else {
-                    engine.start(&target.name).await
+                    let (answer, seen) = start_and_look(engine, target, &observed).await;
+                    known = seen;
+                    answer
                 };
                 if observed.state == State::Paused
                     && answer.is_ok()
@@ -152,6 +160,34 @@ pub(super) async fn start<E: Engine>(
             }
         }
     }
+}
+
+/// Starts it, and asks beside how it stands: an engine that is busy with a container answers an
+/// inspect of it when it is done, so the answer is on its way with that of the start. One that comes
+/// sooner, and tells of no new life, says nothing.
+async fn start_and_look<E: Engine>(
+    engine: &E,
+    target: &Target,
+    before: &Observed,
+) -> (Result<(), EngineError>, Option<Arc<Observed>>) {
+    let mut start = pin!(engine.start(&target.name));
+    if let Ok(answer) = timeout(LOOK_BESIDE_AFTER, &mut start).await {
+        return (answer, None);
+    }
+    let mut look = pin!(engine.inspect(&target.name));
+    let (answer, seen) = tokio::select! {
+        biased;
+        answer = &mut start => match answer {
+            Ok(()) => (answer, look.await),
+            Err(_) => return (answer, None),
+        },
+        seen = &mut look => (start.await, seen),
+    };
+    let seen = match (&answer, seen) {
+        (Ok(()), Ok(seen)) if seen.state == State::Running && !seen.same_life(before) => Some(seen),
+        (Ok(()) | Err(_), _) => None,
+    };
+    (answer, seen.map(Arc::new))
 }
 
 /// Whether the target is reached at addresses of its own, all of which its first process has at this
@@ -252,6 +288,38 @@ mod tests {
             announce: None,
             own_addresses: Vec::new(),
         }
+    }
+
+    /// Starts a stopped container, with inspects that take so long; how often it was looked at, and
+    /// how long that took over the start.
+    async fn wake(inspect: Duration) -> (End, u64, Duration) {
+        let ms = Duration::from_millis;
+        let exactly = |time: Duration| time..time + Duration::from_micros(1);
+        let delays =
+            Delays { start: exactly(ms(100)), inspect: exactly(inspect), ..Delays::default() };
+        let engine = FakeEngine::new(1, delays);
+        let target = target();
+        let known = Arc::new(engine.inspect(&target.name).await.unwrap());
+        let clock = Clock::new();
+        let began = clock.now();
+        let give_up = began + Duration::from_secs(20);
+        let end = start(&engine, &target, clock, Some(known), give_up).await;
+        (end, engine.counts().inspects - 1, clock.now().since(began + ms(100)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_inspect_beside_the_start_that_ends_with_it_is_enough() {
+        let (end, inspects, over) = wake(Duration::from_millis(97)).await;
+        assert_eq!((end.seen, inspects), (Ok(Seen::Running), 1));
+        assert_eq!(end.observed.map(|seen| seen.state), Some(State::Running));
+        assert!(over < Duration::from_millis(5), "{over:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_answered_too_soon_is_asked_again() {
+        let (end, inspects, _) = wake(Duration::from_millis(3)).await;
+        assert_eq!((end.seen, inspects), (Ok(Seen::Running), 2));
+        assert_eq!(end.observed.map(|seen| seen.state), Some(State::Running));
     }
 
     /// Thaws a container that was last seen paused as this very process, at that address; every
