@@ -257,8 +257,8 @@ fn not_ourselves(
     protocol: Protocol,
     upstreams: Vec<Upstream>,
 ) -> Result<Vec<Upstream>, String> {
-    let interfaces = own_networks();
-    let here = |ip: IpAddr| ip.is_loopback() || interfaces.iter().any(|(own, _)| *own == ip);
+    // Asking for the interfaces takes longer than all the rest, and hardly ever matters.
+    let here = |ip: IpAddr| ip.is_loopback() || own_networks().iter().any(|(own, _)| *own == ip);
     let ours = |upstream: &Upstream| {
         target.own_addresses.iter().any(|(spoken, own)| {
             let Address::Ip(address) = &upstream.address else { return false };

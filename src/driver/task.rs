@@ -11,7 +11,7 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::operation::{self, End};
+use super::operation::{self, End, Looked};
 use super::readiness::{Probe, Progress, Readied};
 use super::report::{self, Failure};
 use super::{ServiceHandle, Target};
@@ -304,6 +304,10 @@ impl<E: Engine> Driver<E> {
                 }
                 self.stale_verdict = end.stale_verdict;
                 self.saw(end.observed);
+                match end.looked {
+                    Looked::Yes => {}
+                    Looked::NotYet => self.handle.shared().look.notify_one(),
+                }
                 self.detail = end.error.map(|error| error.to_string()).unwrap_or_default();
                 self.handle.shared().feed(Event::StartEnded(run, end.seen));
                 if !matches!(self.handle.status().phase, Phase::Probing { .. }) {

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::error::{translate, unanswered};
 use super::hello::{Flavour, Hello, hello, host_of};
+use super::transport::Kept;
 use super::watch::Watchers;
 use super::{
     ContainerName, Endpoint, Engine, EngineError, HealthCheck, Locality, Networking, Observed,
@@ -134,7 +135,10 @@ impl Api {
         let version = hello.api.as_ref().unwrap_or(API_DEFAULT_VERSION);
         let docker = match &self.endpoint {
             Endpoint::Unix(path) => {
-                Docker::connect_with_unix(&path.to_string_lossy(), OUT_OF_THE_WAY, version)
+                let kept = Kept::new(path.clone());
+                let send = move |request| kept.clone().send(request);
+                let address = Some("unix://localhost");
+                Docker::connect_with_custom_transport(send, address, OUT_OF_THE_WAY, version)
             }
             Endpoint::Http(authority) => {
                 Docker::connect_with_http(authority, OUT_OF_THE_WAY, version)

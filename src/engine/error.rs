@@ -4,6 +4,8 @@ use std::io;
 
 use thiserror::Error;
 
+use super::transport::Unreached;
+
 /// Whether a call that was not answered may have reached the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
@@ -127,7 +129,8 @@ pub(super) fn unanswered(
             .downcast_ref::<hyper_util::client::legacy::Error>()
             .is_some_and(hyper_util::client::legacy::Error::is_connect)
     });
-    let sent = if connecting || is_missing(error) { Sent::No } else { Sent::Maybe };
+    let connecting = connecting || is_unreached(error);
+    let sent = if connecting { Sent::No } else { Sent::Maybe };
     EngineError::Unavailable { reason: reason_of(error, endpoint), sent }
 }
 
@@ -135,7 +138,7 @@ pub(super) fn unanswered(
 fn reason_of(error: &(dyn std::error::Error + 'static), endpoint: &super::Endpoint) -> String {
     let io = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last();
     let is = |kind| io.is_some_and(|io| io.kind() == kind);
-    if is_missing(error) || is(io::ErrorKind::NotFound) {
+    if is(io::ErrorKind::NotFound) {
         format!("{endpoint} is missing: is the engine running?")
     } else if is(io::ErrorKind::PermissionDenied) {
         format!(
@@ -150,11 +153,10 @@ fn reason_of(error: &(dyn std::error::Error + 'static), endpoint: &super::Endpoi
     }
 }
 
-/// Whether the client library has found no socket file.
-fn is_missing(error: &(dyn std::error::Error + 'static)) -> bool {
-    error
-        .downcast_ref::<bollard::errors::Error>()
-        .is_some_and(|error| matches!(error, bollard::errors::Error::SocketNotFoundError(_)))
+/// Whether the engine's Unix socket could not be connected to.
+fn is_unreached(error: &(dyn std::error::Error + 'static)) -> bool {
+    let Some(bollard::errors::Error::IOError { err }) = error.downcast_ref() else { return false };
+    err.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Unreached>)
 }
 
 fn chain<'a>(

@@ -15,6 +15,7 @@ mod inspect;
 mod name;
 mod observed;
 mod select;
+mod transport;
 mod watch;
 
 use std::future::Future;
