@@ -36,8 +36,9 @@ const STOP_MARGIN: Duration = Duration::from_secs(20);
 /// shorter, so it is set out of the way.
 const OUT_OF_THE_WAY: u64 = 24 * 60 * 60;
 
-/// After a reconnect every target is looked at; the engine is to answer others in between.
-const INSPECTS_AT_ONCE: usize = 16;
+/// After a reconnect every target is looked at, and the engine is to answer others in between; an
+/// inspect beside a start holds its place until the start is done.
+const INSPECTS_AT_ONCE: usize = 32;
 
 /// A client with its API version agreed.
 #[derive(Debug, Clone)]
