@@ -55,11 +55,8 @@ fn toml(value: &Value) -> String {
 fn the_published_schema_is_the_present_one() {
     let published: Value =
         serde_json::from_str(&std::fs::read_to_string(PUBLISHED).unwrap()).unwrap();
-    assert_eq!(
-        published,
-        schema(),
-        "run: ondemand-container generate schema > deploy/config.schema.json"
-    );
+    let fresh = published == schema();
+    assert!(fresh, "run: ondemand-container generate schema > deploy/config.schema.json");
 }
 
 #[test]

@@ -119,19 +119,22 @@ pub struct RunArgs {
     pub network: Option<String>,
 
     /// The container engine: auto, docker, podman, unix:///path, tcp://host:port or http://host:port
-    #[arg(long, env = "ONDEMAND_ENGINE", value_name = "ENGINE", default_value = "auto")]
-    pub engine: String,
+    /// [default: auto]
+    #[arg(long, env = "ONDEMAND_ENGINE", value_name = "ENGINE")]
+    pub engine: Option<String>,
 
     /// Sleep after this long without a connection: a duration, 0s (with the last connection) or
     /// infinity (never)
-    #[arg(long, env = "ONDEMAND_IDLE_TIMEOUT", value_name = "DURATION", default_value = "15m",
+    /// [default: 15m]
+    #[arg(long, env = "ONDEMAND_IDLE_TIMEOUT", value_name = "DURATION",
           value_parser = parse_window)]
-    pub idle_timeout: Window,
+    pub idle_timeout: Option<Window>,
 
     /// How long one client waits at most, over a stop in progress, the start and the readiness
-    #[arg(long, env = "ONDEMAND_START_TIMEOUT", value_name = "DURATION", default_value = "2m",
+    /// [default: 2m]
+    #[arg(long, env = "ONDEMAND_START_TIMEOUT", value_name = "DURATION",
           value_parser = parse_positive)]
-    pub start_timeout: Duration,
+    pub start_timeout: Option<Duration>,
 
     /// How long the engine lets the application shut down before it kills it, in whole seconds
     /// [default: the container's own]
@@ -146,8 +149,9 @@ pub struct RunArgs {
 
     /// When a started container is ready: auto (its health check if it has one, and the port),
     /// health, tcp (the port), http:/path (2xx or 3xx from our own request) or none
-    #[arg(long, env = "ONDEMAND_READY", value_name = "HOW", default_value = "auto")]
-    pub ready: String,
+    /// [default: auto]
+    #[arg(long, env = "ONDEMAND_READY", value_name = "HOW")]
+    pub ready: Option<String>,
 
     /// How many client connections at once; more wait in the listen queue
     /// [default: what the file descriptor limit allows]
@@ -161,25 +165,29 @@ pub struct RunArgs {
     pub exit_idle_time: Option<Duration>,
 
     /// What becomes of the container when the daemon is told to end
-    #[arg(long, env = "ONDEMAND_ON_EXIT", value_enum, default_value = "leave")]
-    pub on_exit: OnExit,
+    /// [default: leave]
+    #[arg(long, env = "ONDEMAND_ON_EXIT", value_enum)]
+    pub on_exit: Option<OnExit>,
 
     /// Silence after which a peer is asked whether it still lives (TCP keepalive); one that does
     /// not answer for as long again is given up
-    #[arg(long, env = "ONDEMAND_KEEPALIVE", value_name = "DURATION", default_value = "60s",
+    /// [default: 60s]
+    #[arg(long, env = "ONDEMAND_KEEPALIVE", value_name = "DURATION",
           value_parser = parse_keepalive)]
-    pub keepalive: Duration,
+    pub keepalive: Option<Duration>,
 
     /// How long a connection that one side has closed may stay silent before it is ended
-    #[arg(long, env = "ONDEMAND_HALF_CLOSED_TIMEOUT", value_name = "DURATION", default_value = "1h",
+    /// [default: 1h]
+    #[arg(long, env = "ONDEMAND_HALF_CLOSED_TIMEOUT", value_name = "DURATION",
           value_parser = parse_positive)]
-    pub half_closed_timeout: Duration,
+    pub half_closed_timeout: Option<Duration>,
 
     /// How long a UDP client may be silent, both ways, before it no longer keeps the container
     /// awake
-    #[arg(long, env = "ONDEMAND_UDP_IDLE", value_name = "DURATION", default_value = "60s",
+    /// [default: 60s]
+    #[arg(long, env = "ONDEMAND_UDP_IDLE", value_name = "DURATION",
           value_parser = parse_positive)]
-    pub udp_idle: Duration,
+    pub udp_idle: Option<Duration>,
 
     /// Tell the application who the client is: each connection to it begins with a header of the
     /// PROXY protocol, which it has to expect; our own probes say that they are ours. Datagrams go
@@ -217,12 +225,15 @@ pub struct RunArgs {
 impl RunArgs {
     /// The whole plan: of the file, or of the one service that is described.
     pub fn plan(&self) -> Result<Plan, ConfigErrors> {
-        if self.config.is_some() && (self.container.is_some() || !self.port.is_empty()) {
-            return Err(ConfigErrors(vec![
-                "--config: the services are in the file; --container and --port describe one \
-                 without a file: remove one of the two"
-                    .to_owned(),
-            ]));
+        let options = self.options();
+        let said = options.said();
+        if self.config.is_some() && !said.is_empty() {
+            let said: Vec<String> = said.into_iter().map(|key| format!("--{key}")).collect();
+            return Err(ConfigErrors(vec![format!(
+                "--config: the services are in the file, and {} describe one without a file: put \
+                 that into the file, for all of them under [defaults], or leave --config out",
+                said.join(", ")
+            )]));
         }
         let daemon = DaemonOptions {
             drain_timeout: self.drain_timeout,
@@ -230,7 +241,7 @@ impl RunArgs {
             threads: self.threads,
             log_format: self.log_format,
         };
-        Plan::new(Given { file: self.config.clone(), daemon }, &self.options())
+        Plan::new(Given { file: self.config.clone(), daemon }, &options)
     }
 
     /// What is said of the service.
@@ -242,16 +253,16 @@ impl RunArgs {
             listen: self.listen.clone(),
             upstream: self.upstream.clone(),
             network: self.network.clone(),
-            engine: Some(self.engine.clone()),
-            idle_timeout: Some(self.idle_timeout),
-            start_timeout: Some(self.start_timeout),
+            engine: self.engine.clone(),
+            idle_timeout: self.idle_timeout,
+            start_timeout: self.start_timeout,
             stop_timeout: self.stop_timeout,
-            ready: Some(self.ready.clone()),
+            ready: self.ready.clone(),
             max_connections: self.max_connections,
-            on_exit: Some(self.on_exit),
-            keepalive: Some(self.keepalive),
-            half_closed_timeout: Some(self.half_closed_timeout),
-            udp_idle: Some(self.udp_idle),
+            on_exit: self.on_exit,
+            keepalive: self.keepalive,
+            half_closed_timeout: self.half_closed_timeout,
+            udp_idle: self.udp_idle,
             proxy_protocol: self.proxy_protocol,
             accept_proxy_protocol: self.accept_proxy_protocol.clone(),
         }

@@ -241,6 +241,14 @@ mod tests {
         }
         for key in KEYS {
             assert!(flags.contains(&key.name), "{}", key.name);
+            let sample = match key.takes {
+                Takes::Text(_) | Takes::Texts(_) => "text",
+                Takes::Ports | Takes::Count => "1",
+                Takes::Duration | Takes::Window => "5s",
+                Takes::Words(words) => words[0],
+            };
+            let options = set(key.name, &Value::Text(sample.to_owned())).unwrap();
+            assert_eq!(options.said(), [key.name]);
         }
     }
 

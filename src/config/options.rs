@@ -63,4 +63,29 @@ impl Options {
             ),
         }
     }
+
+    /// The names of those that say something.
+    pub fn said(&self) -> Vec<&'static str> {
+        let all = [
+            ("container", self.container.is_some()),
+            ("port", !self.port.is_empty()),
+            ("map", !self.map.is_empty()),
+            ("listen", !self.listen.is_empty()),
+            ("upstream", self.upstream.is_some()),
+            ("network", self.network.is_some()),
+            ("engine", self.engine.is_some()),
+            ("idle-timeout", self.idle_timeout.is_some()),
+            ("start-timeout", self.start_timeout.is_some()),
+            ("stop-timeout", self.stop_timeout.is_some()),
+            ("ready", self.ready.is_some()),
+            ("max-connections", self.max_connections.is_some()),
+            ("on-exit", self.on_exit.is_some()),
+            ("keepalive", self.keepalive.is_some()),
+            ("half-closed-timeout", self.half_closed_timeout.is_some()),
+            ("udp-idle", self.udp_idle.is_some()),
+            ("proxy-protocol", self.proxy_protocol.is_some()),
+            ("accept-proxy-protocol", !self.accept_proxy_protocol.is_empty()),
+        ];
+        all.into_iter().filter(|(_, said)| *said).map(|(name, _)| name).collect()
+    }
 }

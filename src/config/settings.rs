@@ -198,10 +198,11 @@ fn keep_all<T>(wrong: &mut Vec<Wrong>, value: Result<T, Vec<Wrong>>) -> Option<T
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
 
     use super::*;
     use crate::cli::args::Cli;
+    use crate::config::keys::{Key, Value};
     use crate::port::Port;
 
     fn settings(line: &str) -> Result<Settings, Vec<Wrong>> {
@@ -227,14 +228,30 @@ mod tests {
         }
     }
 
-    /// What `--help` says of defaults holds for a file, too.
+    /// What `--help` says of defaults is what holds when nothing is said.
     #[test]
-    fn what_is_not_said_is_what_the_flags_default_to() {
+    fn the_defaults_are_those_that_the_help_tells() {
         let bare = Options {
             container: Some("gitea".to_owned()),
             port: vec![Port::tcp(3000)],
             ..Options::default()
         };
         assert_eq!(settings("--container gitea --port 3000"), Settings::new(&bare));
+        let mut told = 0;
+        for argument in Cli::command().get_arguments() {
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            let key = argument.get_long().and_then(Key::find);
+            let default = help.split_once("[default: ").map(|(_, rest)| rest.trim_end_matches(']'));
+            let (Some(key), Some(default)) = (key, default) else { continue };
+            if default.contains(' ') {
+                // Described, not quoted: the container's own, what the limit allows.
+                continue;
+            }
+            let mut said = bare.clone();
+            key.set(&mut said, &Value::Text(default.to_owned())).unwrap();
+            assert_eq!(Settings::new(&said), Settings::new(&bare), "{}", key.name);
+            told += 1;
+        }
+        assert_eq!(told, 8);
     }
 }

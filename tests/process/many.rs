@@ -123,10 +123,11 @@ fn everything_wrong_in_all_files_is_told_with_its_line() {
     let mut daemon = launch.spawn();
     assert_eq!(daemon.wait_exit(), 78);
     assert!(daemon.count_log(&["missing.toml", "cannot be read"]) > 0);
-    let both = Launch::new().args(["--container", "app", "--port", "1", "--config"]).args([file]);
-    let mut daemon = both.spawn();
+    let both = Launch::new().args(["--idle-timeout", "5m", "--config"]).args([file]);
+    let mut daemon = both.env("ONDEMAND_PORT", "1").spawn();
     assert_eq!(daemon.wait_exit(), 78);
-    assert!(daemon.count_log(&["--config", "remove one of the two"]) > 0, "{:?}", daemon.log());
+    let words = ["--config", "--port, --idle-timeout", "[defaults]"];
+    assert!(daemon.count_log(&words) > 0, "{:?}", daemon.log());
 }
 
 #[test]

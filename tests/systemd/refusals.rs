@@ -36,7 +36,7 @@ fn a_missing_group_is_not_tried_over_and_over() {
 /// The port is not told at all.
 #[test]
 fn a_missing_environment_file_ends_with_78_and_what_is_missing() {
-    refused("", "EnvironmentFile=", "78", "--port is missing");
+    refused("", "EnvironmentFile=", "78", "--port: is missing");
 }
 
 #[track_caller]
