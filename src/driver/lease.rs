@@ -12,9 +12,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use super::Upstream;
+use super::history::{History, Wake};
 use super::spare::Spare;
 use crate::activation::{
-    Action, Admission, Client, Event, Moment, Phase, Policy, Refused, Run, Service,
+    Action, Admission, Client, Due, Event, Moment, Phase, Policy, Refused, Run, Service,
 };
 use crate::clock::Clock;
 use crate::proxy::Stream;
@@ -40,6 +41,34 @@ pub struct Status {
     pub waiting: usize,
 }
 
+/// What a service is doing, and what has become of it so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Details {
+    /// What it is doing.
+    pub status: Status,
+    /// How long it has stood there.
+    pub since: Duration,
+    /// When it sleeps if nobody comes; `None` unless an idle window runs.
+    pub sleeps_in: Option<Duration>,
+    /// How often it was woken by us.
+    pub woken: u64,
+    /// How long the last of these took.
+    pub last_wake: Option<Wake>,
+}
+
+/// What comes of asking for a sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slept {
+    /// The stop is under way.
+    Begins,
+    /// It sleeps, or was going to.
+    Already,
+    /// Somebody uses it or waits for it.
+    Used,
+    /// It is being woken with nobody there any more, or nobody has looked yet.
+    NotYet,
+}
+
 /// The right to use the target: while it is held, the target is not put to sleep. Dropping it
 /// gives it back.
 #[derive(Debug)]
@@ -57,8 +86,10 @@ pub struct Held {
 impl ServiceHandle {
     /// A service nobody has looked at yet, and what its driver needs of it.
     pub(super) fn new(policy: Policy, clock: Clock) -> Self {
+        let core = Service::new(policy);
         let state = State {
-            core: Service::new(policy),
+            history: History::new(clock.now(), core.phase()),
+            core,
             out: Vec::new(),
             todo: Vec::new(),
             claims: HashMap::new(),
@@ -147,11 +178,48 @@ impl ServiceHandle {
 
     /// What it is doing.
     pub fn status(&self) -> Status {
+        self.shared.lock().status()
+    }
+
+    /// What it is doing, and what has become of it so far.
+    pub fn details(&self) -> Details {
         let state = self.shared.lock();
-        Status {
-            phase: state.core.phase(),
-            leases: state.core.leases(),
-            waiting: state.core.waiting(),
+        let now = self.shared.clock.now();
+        let (since, woken, last_wake) = state.history.facts();
+        let idle = state.core.deadline().filter(|(_, due)| *due == Due::Idle);
+        Details {
+            status: state.status(),
+            since: now.since(since),
+            sleeps_in: idle.map(|(at, _)| at.since(now)),
+            woken,
+            last_wake,
+        }
+    }
+
+    /// Asks for a sleep without waiting for the end of the idle window.
+    pub fn sleep(&self) -> Slept {
+        let mut state = self.shared.lock();
+        if state.closed {
+            return Slept::NotYet;
+        }
+        let before = state.core.phase();
+        self.shared.feed_locked(&mut state, Event::Sleep);
+        let after = state.core.phase();
+        let used = state.core.leases() > 0 || state.core.waiting() > 0;
+        drop(state);
+        self.shared.changed();
+        match (before, after) {
+            (Phase::Awake { .. } | Phase::Found { .. }, Phase::Stopping) => Slept::Begins,
+            _ if used => Slept::Used,
+            (Phase::Asleep(_) | Phase::Stopping | Phase::Failed(_), _) => Slept::Already,
+            (
+                Phase::Unknown
+                | Phase::Starting { .. }
+                | Phase::Probing { .. }
+                | Phase::Awake { .. }
+                | Phase::Found { .. },
+                _,
+            ) => Slept::NotYet,
         }
     }
 
@@ -291,6 +359,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) core: Service,
+    pub(super) history: History,
     out: Vec<Action>,
     /// What the driver has yet to do.
     pub(super) todo: Vec<Action>,
@@ -310,6 +379,14 @@ pub(super) struct State {
 }
 
 impl State {
+    fn status(&self) -> Status {
+        Status {
+            phase: self.core.phase(),
+            leases: self.core.leases(),
+            waiting: self.core.waiting(),
+        }
+    }
+
     fn next_client(&mut self) -> Client {
         self.next_client += 1;
         Client(self.next_client)
@@ -412,6 +489,7 @@ impl Shared {
             }
         }
         state.out.clear();
+        state.history.note(state.core.phase(), || self.clock.now());
         // The driver sleeps until the deadline it last saw. A later one, or none, is noticed when
         // that has passed; so taking and giving back the only lease wakes nobody.
         let deadline = state.core.deadline().map(|(at, _)| at);

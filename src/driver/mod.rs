@@ -5,6 +5,7 @@
 //! phase of the service is nobody else's business.
 
 mod address;
+mod history;
 mod lease;
 mod listening;
 mod operation;
@@ -17,7 +18,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use address::{Upstream, Via, of as addresses_of};
-pub use lease::{Held, Lease, ServiceHandle, Status};
+pub use history::Wake;
+pub use lease::{Details, Held, Lease, ServiceHandle, Slept, Status};
 pub use task::Driver;
 
 use crate::config::{GivenUpstream, Ports, Ready, Settings};
