@@ -123,7 +123,7 @@ pub async fn serve(
         match end {
             End::Signal(signal) => info!(signal, "ending"),
             // A client came in the very moment: nobody is left behind.
-            End::Unused if connected() > 0 => continue,
+            End::Unused if connected() > 0 || handles.values().any(in_use) => continue,
             End::Unused => info!("asleep and unused, exiting until the next client"),
             End::Broken(broken) => return Err(broken),
         }
@@ -154,7 +154,7 @@ pub async fn serve(
             Err(HostError::Again(signal))
         }
     };
-    if let Some(admin) = admin {
+    if let (Some(admin), Ok(())) = (admin, &end) {
         admin.end().await;
     }
     calm.abort();
@@ -216,6 +216,12 @@ fn begin(beginning: Beginning, room: &Room, clock: Clock) -> Running {
     Running { name, container, handle, server, ended, driver }
 }
 
+/// Somebody uses it or waits for it: an administrator has no connection.
+fn in_use(service: &ServiceHandle) -> bool {
+    let status = service.status();
+    status.leases > 0 || status.waiting > 0
+}
+
 /// Waits until all services have slept, with nobody connected, for `time`; for ever without one.
 async fn slept_unused(
     services: &BTreeMap<String, ServiceHandle>,
@@ -225,7 +231,8 @@ async fn slept_unused(
     let Some(time) = time else { return std::future::pending().await };
     let mut changes: Vec<_> = services.values().map(ServiceHandle::changes).collect();
     let sleeps = |service: &ServiceHandle| {
-        matches!(service.status().phase, Phase::Asleep(_) | Phase::Failed(_))
+        let rests = matches!(service.status().phase, Phase::Asleep(_) | Phase::Failed(_));
+        rests && !in_use(service)
     };
     loop {
         changes.iter_mut().for_each(tokio::sync::watch::Receiver::mark_unchanged);

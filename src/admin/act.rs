@@ -1,5 +1,6 @@
 //! Wake, sleep, hold, release.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{Response, StatusCode};
@@ -8,7 +9,6 @@ use tracing::info;
 
 use super::answer::{Body, json, problem};
 use super::route::{Asking, Subject};
-use super::view::Because;
 use crate::activation::{Cause, Refused};
 use crate::driver::{Lease, Slept};
 
@@ -35,13 +35,13 @@ pub(super) async fn wake(asking: &Asking, subject: Subject, waits: Waits) -> Res
         return match acquire(asking, &subject).await {
             Ok(lease) => {
                 drop(lease);
-                standing(asking, &subject, StatusCode::OK)
+                standing(&subject, StatusCode::OK)
             }
             Err(refused) => refusal(refused),
         };
     }
     let Some(waking) = asking.desk.holds.waking(&subject.name) else {
-        return standing(asking, &subject, StatusCode::ACCEPTED);
+        return standing(&subject, StatusCode::ACCEPTED);
     };
     let handle = subject.service.handle.clone();
     let mut acquiring = Box::pin(async move { handle.acquire(0).await });
@@ -50,7 +50,7 @@ pub(super) async fn wake(asking: &Asking, subject: Subject, waits: Waits) -> Res
         at_once = &mut acquiring => match at_once {
             Ok(lease) => {
                 drop(lease);
-                standing(asking, &subject, StatusCode::OK)
+                standing(&subject, StatusCode::OK)
             }
             Err(refused) => refusal(refused),
         },
@@ -64,7 +64,7 @@ pub(super) async fn wake(asking: &Asking, subject: Subject, waits: Waits) -> Res
                 }
                 drop(waking);
             });
-            standing(asking, &subject, StatusCode::ACCEPTED)
+            standing(&subject, StatusCode::ACCEPTED)
         }
     }
 }
@@ -74,19 +74,20 @@ pub(super) fn sleep(asking: &Asking, subject: &Subject) -> Response<Body> {
     let why_not = match subject.service.handle.sleep() {
         Slept::Begins => {
             info!(service = subject.name, uid = asking.uid, "going to sleep, as it was asked to");
-            return standing(asking, subject, StatusCode::ACCEPTED);
+            return standing(subject, StatusCode::ACCEPTED);
         }
-        Slept::Already => return standing(asking, subject, StatusCode::OK),
+        Slept::Already => return standing(subject, StatusCode::OK),
         Slept::NotYet => "it is being woken, or was not looked at yet: try again".to_owned(),
         Slept::Used => {
-            let view = asking.desk.view(subject);
-            match view.awake_because {
-                Some(Because::Held) => "it is held: release it first".to_owned(),
-                _ if asking.desk.holds.has(&subject.name) => {
-                    format!("{} connections use it, and it is held", view.connections)
-                }
-                _ => format!("{} connections use it, {} wait", view.connections, view.waiting),
-            }
+            let (view, held) = (subject.view(), subject.service.handle.details().kept > 0);
+            let reasons = [
+                (view.connections > 0).then(|| format!("{} connections use it", view.connections)),
+                (view.waiting > 0).then(|| format!("{} wait for it", view.waiting)),
+                held.then(|| "it is held, release it first".to_owned()),
+            ];
+            let reasons: Vec<String> = reasons.into_iter().flatten().collect();
+            // Who was in the way may have left since.
+            if reasons.is_empty() { "it was used just now".to_owned() } else { reasons.join("; ") }
         }
     };
     problem(StatusCode::CONFLICT, format!("{} is not put to sleep: {why_not}", subject.name))
@@ -102,7 +103,7 @@ pub(super) async fn hold(
         return ends;
     }
     let lease = match acquire(asking, &subject).await {
-        Ok(lease) => lease.hold(),
+        Ok(lease) => lease.keep(),
         Err(refused) => return refusal(refused),
     };
     let span = time.map(|time| humantime::format_duration(time).to_string());
@@ -110,7 +111,7 @@ pub(super) async fn hold(
     let released = CancellationToken::new();
     let number = asking.desk.holds.put(&subject.name, lease, released.clone());
     if let Some(time) = time {
-        let holds = std::sync::Arc::clone(&asking.desk.holds);
+        let holds = Arc::clone(&asking.desk.holds);
         let name = subject.name.clone();
         asking.tasks.spawn(async move {
             tokio::select! {
@@ -127,7 +128,7 @@ pub(super) async fn hold(
         asking.desk.holds.release_all();
         return ends;
     }
-    standing(asking, &subject, StatusCode::OK)
+    standing(&subject, StatusCode::OK)
 }
 
 /// Ends the hold; the idle window begins if nobody else uses it.
@@ -135,7 +136,7 @@ pub(super) fn release(asking: &Asking, subject: &Subject) -> Response<Body> {
     if asking.desk.holds.release(&subject.name) {
         info!(service = subject.name, uid = asking.uid, "released");
     }
-    standing(asking, subject, StatusCode::OK)
+    standing(subject, StatusCode::OK)
 }
 
 /// A lease, for as long as the core lets its clients wait.
@@ -153,8 +154,8 @@ fn ends(asking: &Asking) -> Option<Response<Body>> {
     asking.desk.draining.is_cancelled().then(|| refusal(Refused::ShuttingDown))
 }
 
-fn standing(asking: &Asking, subject: &Subject, status: StatusCode) -> Response<Body> {
-    json(status, &asking.desk.view(subject))
+fn standing(subject: &Subject, status: StatusCode) -> Response<Body> {
+    json(status, &subject.view())
 }
 
 fn refusal(refused: Refused) -> Response<Body> {

@@ -43,7 +43,12 @@ impl Following {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(changes) = &mut self.changes {
-                let changed = select_all(changes.iter_mut().map(|one| Box::pin(one.changed())));
+                let changed = async {
+                    if changes.is_empty() {
+                        return std::future::pending().await;
+                    }
+                    select_all(changes.iter_mut().map(|one| Box::pin(one.changed()))).await
+                };
                 tokio::select! {
                     _ = changed => {}
                     renewed = self.services.changed() => if renewed.is_err() { return None },
@@ -65,7 +70,7 @@ impl Following {
         let mut lines = BytesMut::new();
         self.told.retain(|name, _| services.contains_key(name));
         for (name, service) in services.iter() {
-            let view = ServiceView::of(name, service, self.desk.holds.has(name));
+            let view = ServiceView::of(name, service);
             if self.told.get(name).is_none_or(|earlier| view.differs(earlier)) {
                 lines.extend_from_slice(&line(&view));
                 self.told.insert(name.clone(), view);

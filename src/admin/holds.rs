@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::driver::Held;
+use crate::driver::Kept;
 
 /// All of them, by the names of their services.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ struct Hold {
     number: u64,
     /// Ends the hold's timer.
     _timer: DropGuard,
-    _lease: Held,
+    _lease: Kept,
 }
 
 /// A wake under way; its end is its drop.
@@ -37,14 +37,9 @@ pub(super) struct Waking {
 }
 
 impl Holds {
-    /// Whether that service is held.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.lock().held.contains_key(name)
-    }
-
     /// Holds it from now on; an earlier hold is replaced. `released` is cancelled when this one is
     /// over. Answers its number.
-    pub(super) fn put(&self, name: &str, lease: Held, released: CancellationToken) -> u64 {
+    pub(super) fn put(&self, name: &str, lease: Kept, released: CancellationToken) -> u64 {
         let mut inner = self.lock();
         inner.numbers += 1;
         let number = inner.numbers;

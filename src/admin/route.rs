@@ -34,6 +34,12 @@ pub(super) struct Subject {
     pub(super) service: Administered,
 }
 
+impl Subject {
+    pub(super) fn view(&self) -> ServiceView {
+        ServiceView::of(&self.name, &self.service)
+    }
+}
+
 /// The answer to a request; its body is not read.
 pub(super) async fn route(request: Request<Incoming>, asking: Arc<Asking>) -> Response<Body> {
     let path = request.uri().path().to_owned();
@@ -46,7 +52,7 @@ pub(super) async fn route(request: Request<Incoming>, asking: Arc<Asking>) -> Re
         ["v1", "status" | "events"] => only("GET"),
         ["v1", "services", name] => match asking.desk.subject(name) {
             Err(unknown) => problem(StatusCode::NOT_FOUND, unknown),
-            Ok(subject) if get => json(StatusCode::OK, &asking.desk.view(&subject)),
+            Ok(subject) if get => json(StatusCode::OK, &subject.view()),
             Ok(_) => only("GET"),
         },
         ["v1", "services", name, verb @ ("wake" | "sleep" | "hold" | "release")] => {
@@ -74,10 +80,6 @@ pub(super) async fn route(request: Request<Incoming>, asking: Arc<Asking>) -> Re
 }
 
 impl Desk {
-    pub(super) fn view(&self, subject: &Subject) -> ServiceView {
-        ServiceView::of(&subject.name, &subject.service, self.holds.has(&subject.name))
-    }
-
     fn subject(&self, name: &str) -> Result<Subject, String> {
         let services = self.services();
         let known = || services.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -90,7 +92,7 @@ impl Desk {
 
 fn status(desk: &Desk) -> StatusView {
     let services = desk.services();
-    let view = |(name, service): (&String, _)| ServiceView::of(name, service, desk.holds.has(name));
+    let view = |(name, service): (&String, _)| ServiceView::of(name, service);
     StatusView { services: services.iter().map(view).collect() }
 }
 

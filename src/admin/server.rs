@@ -31,7 +31,7 @@ const HEAD_LIMIT: Duration = Duration::from_secs(5);
 const HEAD_SIZE: usize = 16 * 1024;
 
 /// How long exchanges may take at the end of the process.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// Serves until the desk's end; then ends everybody.
 pub(super) async fn serve(listener: UnixListener, desk: Arc<Desk>) {

@@ -102,19 +102,17 @@ pub struct Problem {
 
 impl ServiceView {
     /// The service as it is now.
-    pub(super) fn of(name: &str, service: &Administered, held: bool) -> Self {
+    pub(super) fn of(name: &str, service: &Administered) -> Self {
         let details = service.handle.details();
-        // A hold is a lease like a client's.
-        let connections = details.status.leases.saturating_sub(u32::from(held));
         Self {
             name: name.to_owned(),
             container: service.container.clone(),
             state: StateWord::of(details.status.phase),
             since_seconds: seconds(details.since),
-            connections,
+            connections: connections(&details),
             waiting: details.status.waiting,
             sleeps_in_seconds: details.sleeps_in.map(seconds),
-            awake_because: because(&details, connections, held),
+            awake_because: because(&details),
             woken: details.woken,
             last_wake: details.last_wake.map(WakeView::of),
         }
@@ -181,12 +179,16 @@ impl WakeView {
     }
 }
 
-fn because(details: &Details, connections: u32, held: bool) -> Option<Because> {
-    let in_use = if connections > 0 {
+fn connections(details: &Details) -> u32 {
+    details.status.leases.saturating_sub(details.kept)
+}
+
+fn because(details: &Details) -> Option<Because> {
+    let in_use = if connections(details) > 0 {
         Some(Because::Connections)
     } else if details.status.waiting > 0 {
         Some(Because::Waiting)
-    } else if held {
+    } else if details.kept > 0 {
         Some(Because::Held)
     } else {
         None

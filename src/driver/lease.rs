@@ -12,10 +12,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use super::Upstream;
-use super::history::{History, Wake};
+use super::history::History;
 use super::spare::Spare;
 use crate::activation::{
-    Action, Admission, Client, Due, Event, Moment, Phase, Policy, Refused, Run, Service,
+    Action, Admission, Client, Event, Moment, Phase, Policy, Refused, Run, Service,
 };
 use crate::clock::Clock;
 use crate::proxy::Stream;
@@ -41,34 +41,6 @@ pub struct Status {
     pub waiting: usize,
 }
 
-/// What a service is doing, and what has become of it so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Details {
-    /// What it is doing.
-    pub status: Status,
-    /// How long it has stood there.
-    pub since: Duration,
-    /// When it sleeps if nobody comes; `None` unless an idle window runs.
-    pub sleeps_in: Option<Duration>,
-    /// How often it was woken by us.
-    pub woken: u64,
-    /// How long the last of these took.
-    pub last_wake: Option<Wake>,
-}
-
-/// What comes of asking for a sleep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slept {
-    /// The stop is under way.
-    Begins,
-    /// It sleeps, or was going to.
-    Already,
-    /// Somebody uses it or waits for it.
-    Used,
-    /// It is being woken with nobody there any more, or nobody has looked yet.
-    NotYet,
-}
-
 /// The right to use the target: while it is held, the target is not put to sleep. Dropping it
 /// gives it back.
 #[derive(Debug)]
@@ -80,7 +52,7 @@ pub struct Lease {
 /// A lease without what a connect needs to know: small, for as long as bytes flow.
 #[derive(Debug)]
 pub struct Held {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl ServiceHandle {
@@ -88,6 +60,7 @@ impl ServiceHandle {
     pub(super) fn new(policy: Policy, clock: Clock) -> Self {
         let core = Service::new(policy);
         let state = State {
+            kept: 0,
             history: History::new(clock.now(), core.phase()),
             core,
             out: Vec::new(),
@@ -179,48 +152,6 @@ impl ServiceHandle {
     /// What it is doing.
     pub fn status(&self) -> Status {
         self.shared.lock().status()
-    }
-
-    /// What it is doing, and what has become of it so far.
-    pub fn details(&self) -> Details {
-        let state = self.shared.lock();
-        let now = self.shared.clock.now();
-        let (since, woken, last_wake) = state.history.facts();
-        let idle = state.core.deadline().filter(|(_, due)| *due == Due::Idle);
-        Details {
-            status: state.status(),
-            since: now.since(since),
-            sleeps_in: idle.map(|(at, _)| at.since(now)),
-            woken,
-            last_wake,
-        }
-    }
-
-    /// Asks for a sleep without waiting for the end of the idle window.
-    pub fn sleep(&self) -> Slept {
-        let mut state = self.shared.lock();
-        if state.closed {
-            return Slept::NotYet;
-        }
-        let before = state.core.phase();
-        self.shared.feed_locked(&mut state, Event::Sleep);
-        let after = state.core.phase();
-        let used = state.core.leases() > 0 || state.core.waiting() > 0;
-        drop(state);
-        self.shared.changed();
-        match (before, after) {
-            (Phase::Awake { .. } | Phase::Found { .. }, Phase::Stopping) => Slept::Begins,
-            _ if used => Slept::Used,
-            (Phase::Asleep(_) | Phase::Stopping | Phase::Failed(_), _) => Slept::Already,
-            (
-                Phase::Unknown
-                | Phase::Starting { .. }
-                | Phase::Probing { .. }
-                | Phase::Awake { .. }
-                | Phase::Found { .. },
-                _,
-            ) => Slept::NotYet,
-        }
     }
 
     /// Changes whenever [`ServiceHandle::status`] may have.
@@ -360,6 +291,8 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) core: Service,
     pub(super) history: History,
+    /// How many leases are no client's.
+    pub(super) kept: u32,
     out: Vec<Action>,
     /// What the driver has yet to do.
     pub(super) todo: Vec<Action>,
@@ -379,7 +312,7 @@ pub(super) struct State {
 }
 
 impl State {
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         Status {
             phase: self.core.phase(),
             leases: self.core.leases(),

@@ -12,6 +12,7 @@ mod operation;
 mod readiness;
 mod report;
 mod spare;
+mod standing;
 mod task;
 
 use std::net::SocketAddr;
@@ -19,7 +20,8 @@ use std::time::Duration;
 
 pub use address::{Upstream, Via, of as addresses_of};
 pub use history::Wake;
-pub use lease::{Details, Held, Lease, ServiceHandle, Slept, Status};
+pub use lease::{Held, Lease, ServiceHandle, Status};
+pub use standing::{Details, Kept, Slept};
 pub use task::Driver;
 
 use crate::config::{GivenUpstream, Ports, Ready, Settings};

@@ -152,7 +152,7 @@ fn while_it_starts_it_is_not_put_to_sleep() {
     control.wait_state("starting");
     let (status, answer) = control.post("/v1/services/app/sleep");
     assert_eq!(status, 409);
-    assert!(error(&answer).contains("1 wait"), "{answer}");
+    assert!(error(&answer).contains("1 wait for it"), "{answer}");
     scene.engine.proceed();
     assert_eq!(client.receive(5).unwrap(), b"hello");
 }
@@ -168,7 +168,11 @@ fn held_it_stays_awake_and_released_it_sleeps() {
     let (status, answer) = control.post("/v1/services/app/sleep");
     assert_eq!(status, 409);
     assert!(error(&answer).contains("release it first"), "{answer}");
-    scene.client().echo("used and left");
+    let mut client = scene.client();
+    client.echo("used");
+    let (_, answer) = control.post("/v1/services/app/sleep");
+    assert!(error(&answer).contains("1 connections use it; it is held"), "{answer}");
+    drop(client);
     // Several holds are one.
     assert_eq!(control.post("/v1/services/app/hold").0, 200);
     holds_for(ms(300), "it is held", || scene.engine.status() == Some(Status::Running));
@@ -190,6 +194,36 @@ fn a_hold_has_an_end_which_another_replaces() {
     assert_eq!(control.post("/v1/services/app/hold?for=1h").0, 200);
     holds_for(ms(300), "it is held", || scene.engine.status() == Some(Status::Running));
     assert_eq!(control.app()["awake_because"], "held");
+}
+
+/// Others may do with a container what they like, whoever holds it.
+#[test]
+fn a_held_container_that_others_stop_is_held_again_when_it_is_woken() {
+    let scene = Scene::new();
+    let (daemon, control) = run(&scene, &["--idle-timeout", "0s"]);
+    assert_eq!(control.post("/v1/services/app/hold").0, 200);
+    scene.engine.end_container(143, &["kill", "die", "stop"]);
+    daemon.wait_log(&["put to rest"]);
+    let view = control.wait_state("asleep");
+    assert_eq!((&view["connections"], &view["awake_because"]), (&json!(0), &Value::Null));
+    assert_eq!(control.post("/v1/services/app/sleep").0, 200);
+    scene.client().echo("awake again");
+    wait_until("the client to have left", || control.app()["awake_because"] == "held");
+    assert_eq!(scene.engine.count(Call::Stop), 0);
+    control.post("/v1/services/app/release");
+    scene.engine.wait_count(Call::Stop, 1);
+}
+
+#[test]
+fn a_hold_is_seen_in_the_events() {
+    let scene = Scene::new();
+    let (_daemon, control) = run(&scene, &["--idle-timeout", "1h"]);
+    let mut events = control.events();
+    control.post("/v1/services/app/hold");
+    let held = events.wait(|event| event["awake_because"] == "held");
+    assert_eq!((&held["connections"], &held["state"]), (&json!(0), &json!("awake")));
+    control.post("/v1/services/app/release");
+    events.wait(|event| event["awake_because"] == "idle window");
 }
 
 #[test]
@@ -301,6 +335,15 @@ fn the_socket_is_its_groups_and_goes_with_the_daemon() {
     assert!(found.file_type().is_socket());
     assert_eq!(found.permissions().mode() & 0o777, 0o660);
     let other = Scene::new();
+    let check = |control: &str| {
+        let launch = Launch::new().args(["check", "--container", "app", "--engine"]);
+        let launch = launch.args([other.engine.url(), "--port".into(), "80".into()]);
+        let launch = launch.args(["--listen", &other.address().to_string(), "--control", control]);
+        String::from_utf8(launch.output().stdout).unwrap()
+    };
+    let found = check(path.to_str().unwrap());
+    assert!(found.contains("warning  cannot listen on unix:"), "{found}");
+    assert!(check("/nowhere/control").contains("PROBLEM  cannot listen on unix:/nowhere"));
     let mut second = other.launch_with(&["--control", path.to_str().unwrap()]).spawn();
     assert_eq!(second.wait_exit(), 78);
     assert!(second.count_log(&["control", "another process listens there"]) > 0);
