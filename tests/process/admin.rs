@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 
@@ -212,6 +213,28 @@ fn a_held_container_that_others_stop_is_held_again_when_it_is_woken() {
     assert_eq!(scene.engine.count(Call::Stop), 0);
     control.post("/v1/services/app/release");
     scene.engine.wait_count(Call::Stop, 1);
+}
+
+#[test]
+fn the_daemon_does_not_exit_for_being_unused_while_something_is_held() {
+    let scene = Scene::new();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let control = Control::at(&scene.dir.join("control"));
+    let launch = scene
+        .launch()
+        .args(["--control", control.path(), "--idle-timeout", "1h", "--exit-idle-time", "0s"])
+        .sockets([socket.try_clone().unwrap().into()]);
+    // Asleep and unused it would exit at once; so it begins awake.
+    scene.engine.start_container();
+    let mut daemon = scene.run(launch);
+    assert_eq!(control.post("/v1/services/app/hold").0, 200);
+    scene.engine.end_container(143, &["kill", "die", "stop"]);
+    control.wait_state("asleep");
+    let used = daemon.cpu_ticks();
+    holds_for(ms(400), "it is held", || daemon.runs());
+    assert!(daemon.cpu_ticks() < used + ms(200), "it turns in vain");
+    assert_eq!(control.post("/v1/services/app/release").0, 200);
+    assert_eq!(daemon.wait_exit(), 0);
 }
 
 #[test]
