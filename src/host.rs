@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use futures_util::future::{join_all, select_all};
 use sd_notify::NotifyState;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::activation::Phase;
+use crate::admin::{Admin, Administered, ControlSocket};
 use crate::clock::Clock;
 use crate::config::{Plan, Service};
 use crate::driver::{Driver, ServiceHandle, Target};
@@ -68,6 +69,7 @@ pub enum HostError {
 #[derive(Debug)]
 struct Running {
     name: String,
+    container: String,
     handle: ServiceHandle,
     server: Server,
     ended: CancellationToken,
@@ -79,6 +81,7 @@ pub async fn serve(
     plan: &Plan,
     beginnings: Vec<Beginning>,
     room: &Room,
+    control: Option<ControlSocket>,
     signals: &mut Signals,
 ) -> Result<(), HostError> {
     let clock = Clock::new();
@@ -86,6 +89,9 @@ pub async fn serve(
         beginnings.into_iter().map(|beginning| begin(beginning, room, clock)).collect();
     let handles: BTreeMap<String, ServiceHandle> =
         running.iter().map(|service| (service.name.clone(), service.handle.clone())).collect();
+    let (_administered, services) =
+        watch::channel(Arc::new(running.iter().map(administered).collect()));
+    let admin = control.map(|control| Admin::begin(control, services));
     let connected: Vec<_> = running.iter().map(|service| service.server.connected()).collect();
     let connected = || connected.iter().map(|connected| connected()).sum::<usize>();
     let calm = tokio::spawn(keep_watchdog_calm());
@@ -117,7 +123,7 @@ pub async fn serve(
         match end {
             End::Signal(signal) => info!(signal, "ending"),
             // A client came in the very moment: nobody is left behind.
-            End::Unused if connected() > 0 => continue,
+            End::Unused if connected() > 0 || handles.values().any(in_use) => continue,
             End::Unused => info!("asleep and unused, exiting until the next client"),
             End::Broken(broken) => return Err(broken),
         }
@@ -125,6 +131,9 @@ pub async fn serve(
     }
 
     notify(&[NotifyState::Stopping]);
+    if let Some(admin) = &admin {
+        admin.drain();
+    }
     let mut ends = JoinSet::new();
     for Running { name, server, ended, driver, .. } in running {
         let limit = plan.drain_timeout;
@@ -145,6 +154,9 @@ pub async fn serve(
             Err(HostError::Again(signal))
         }
     };
+    if let (Some(admin), Ok(())) = (admin, &end) {
+        admin.end().await;
+    }
     calm.abort();
     end
 }
@@ -163,8 +175,15 @@ impl End {
     }
 }
 
+/// As the admin interface knows it.
+fn administered(service: &Running) -> (String, Administered) {
+    let Running { name, container, handle, .. } = service;
+    (name.clone(), Administered { container: container.clone(), handle: handle.clone() })
+}
+
 fn begin(beginning: Beginning, room: &Room, clock: Clock) -> Running {
     let Beginning { service: Service { name, settings }, sockets, queue, engine } = beginning;
+    let container = settings.container.to_string();
     let target = Target::new(&settings, sockets.addresses());
     let driver = Driver::new(engine, target, settings.policy.clone(), clock);
     let handle = driver.handle();
@@ -194,7 +213,13 @@ fn begin(beginning: Beginning, room: &Room, clock: Clock) -> Running {
     };
     let places = Places { connections, flows: Arc::clone(&room.flows) };
     let server = Server::new(sockets, queue, places, proxy, settings.udp_idle, clock);
-    Running { name, handle, server, ended, driver }
+    Running { name, container, handle, server, ended, driver }
+}
+
+/// Somebody uses it or waits for it: an administrator has no connection.
+fn in_use(service: &ServiceHandle) -> bool {
+    let status = service.status();
+    status.leases > 0 || status.waiting > 0
 }
 
 /// Waits until all services have slept, with nobody connected, for `time`; for ever without one.
@@ -206,7 +231,8 @@ async fn slept_unused(
     let Some(time) = time else { return std::future::pending().await };
     let mut changes: Vec<_> = services.values().map(ServiceHandle::changes).collect();
     let sleeps = |service: &ServiceHandle| {
-        matches!(service.status().phase, Phase::Asleep(_) | Phase::Failed(_))
+        let rests = matches!(service.status().phase, Phase::Asleep(_) | Phase::Failed(_));
+        rests && !in_use(service)
     };
     loop {
         changes.iter_mut().for_each(tokio::sync::watch::Receiver::mark_unchanged);

@@ -35,6 +35,7 @@
 //! ```
 
 pub mod activation;
+pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -211,6 +211,38 @@ const MUTATIONS: &[Mutation] = &[
         breaks: "7: nobody is refused for a back-off that is over",
     },
     Mutation {
+        name: "a_sleep_that_is_asked_for_minds_nobody",
+        file: "service.rs",
+        text: "            Phase::Awake { .. } | Phase::Found { .. } if self.leases == 0 => self.stop(out),",
+        instead: "            Phase::Awake { .. } | Phase::Found { .. } => self.stop(out),",
+        breaks: "1: no stop while a lease is held or somebody waits",
+    },
+    Mutation {
+        name: "a_sleep_that_is_asked_for_minds_no_probe",
+        file: "service.rs",
+        text: "            Phase::Awake { .. } | Phase::Found { .. } if self.leases == 0 => self.stop(out),",
+        instead: "            Phase::Probing { .. } | Phase::Awake { .. } | Phase::Found { .. }
+                if self.leases == 0 =>
+            {
+                self.stop(out);
+            }",
+        breaks: "1: no stop while a lease is held or somebody waits",
+    },
+    Mutation {
+        name: "a_sleep_that_is_asked_for_over_an_operation",
+        file: "service.rs",
+        text: "            Event::Sleep => self.sleep(out),",
+        instead: "            Event::Sleep => self.stop(out),",
+        breaks: "2: one engine operation at a time",
+    },
+    Mutation {
+        name: "a_sleep_that_is_asked_for_is_not_heeded",
+        file: "service.rs",
+        text: "            Event::Sleep => self.sleep(out),",
+        instead: "            Event::Sleep => {}",
+        breaks: "a sleep that is asked for begins unless the target is used",
+    },
+    Mutation {
         name: "whatever_rests_is_started",
         file: "service.rs",
         text: "        self.phase = Phase::Asleep(rest);

@@ -23,8 +23,16 @@ use proptest::prelude::*;
 use self::model::{Budget, State, Step, World};
 
 /// Enough for many lives of the target in one history.
-const PLENTY: Budget =
-    Budget { arrivals: 60, leaves: 30, ends: 20, helps: 20, failures: 20, ticks: 60, retires: 0 };
+const PLENTY: Budget = Budget {
+    arrivals: 60,
+    leaves: 30,
+    ends: 20,
+    helps: 20,
+    failures: 20,
+    ticks: 60,
+    sleeps: 20,
+    retires: 0,
+};
 
 fn policies() -> impl Strategy<Value = Policy> {
     let seconds = |range: std::ops::Range<u64>| range.prop_map(Duration::from_secs);
@@ -118,7 +126,7 @@ proptest! {
             | Step::PassTime => true,
             Step::Arrive(_) | Step::Leave(_) | Step::ProbeSeesReady | Step::ProbeGivesUp
             | Step::Exit | Step::Remove | Step::PausedByOthers | Step::RestartedByOthers
-            | Step::HelpedByOthers | Step::Tick | Step::Retire => false,
+            | Step::HelpedByOthers | Step::Tick | Step::Sleep | Step::Retire => false,
         })?;
         prop_assert_eq!((world.core.leases(), world.core.waiting()), (0, 0));
         if world.policy.idle == Window::Never {

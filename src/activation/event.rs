@@ -105,6 +105,9 @@ pub enum Event {
     Ready(Run),
     /// The target of this run will not become ready.
     NotReady(Run, Cause),
+    /// Somebody wants the target asleep without waiting for the end of the idle window. Heeded only
+    /// while it runs and nobody uses it or waits for it.
+    Sleep,
     /// The daemon ends and wants the target stopped, whoever uses it.
     Retire,
 }

@@ -129,6 +129,7 @@ impl Service {
             | Event::StopEnded(..)
             | Event::Ready(_)
             | Event::NotReady(..) => {}
+            Event::Sleep => self.sleep(out),
             Event::Retire => self.retire(out),
         }
         self.check();
@@ -343,6 +344,20 @@ impl Service {
             out.push(Action::Grant(client));
         }
         self.phase = Phase::Awake { idle_at: self.idle_at(now) };
+    }
+
+    fn sleep(&mut self, out: &mut Vec<Action>) {
+        match self.phase {
+            Phase::Awake { .. } | Phase::Found { .. } if self.leases == 0 => self.stop(out),
+            Phase::Unknown
+            | Phase::Asleep(_)
+            | Phase::Starting { .. }
+            | Phase::Probing { .. }
+            | Phase::Awake { .. }
+            | Phase::Found { .. }
+            | Phase::Stopping
+            | Phase::Failed(_) => {}
+        }
     }
 
     fn retire(&mut self, out: &mut Vec<Action>) {

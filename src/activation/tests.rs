@@ -480,6 +480,39 @@ fn answers_that_nobody_asked_for_change_nothing() {
 }
 
 #[test]
+fn asked_to_sleep_it_does_not_wait_for_the_end_of_its_window_unless_it_is_used() {
+    let mut rig = Rig::awake();
+    assert_eq!(rig.tell(Event::Sleep), []);
+    rig.tell(Event::Release);
+    let asked = rig.tell(Event::Sleep);
+    assert_eq!(asked, [rig.stop()]);
+    assert_eq!(rig.tell(Event::Sleep), []);
+    // What never sleeps by idleness does so when it is told to.
+    for mut rig in [Rig::found(), Rig::new(Window::Never)] {
+        rig.look(Seen::Running);
+        let asked = rig.tell(Event::Sleep);
+        assert_eq!(asked, [rig.stop()]);
+    }
+}
+
+#[test]
+fn asked_to_sleep_what_does_not_run_or_is_being_woken_stays_as_it_is() {
+    let rigs = [
+        Rig::new(Window::After(IDLE)),
+        Rig::asleep(),
+        Rig::starting(),
+        Rig::probing(),
+        Rig::stopping(),
+        Rig::failed(Cause::Exited),
+    ];
+    for mut rig in rigs {
+        let before = rig.core.clone();
+        assert_eq!(rig.tell(Event::Sleep), []);
+        assert_eq!(rig.core, before);
+    }
+}
+
+#[test]
 fn at_the_end_of_the_daemon_what_runs_is_stopped_whoever_uses_it() {
     for mut rig in [Rig::awake(), Rig::found()] {
         let asked = rig.tell(Event::Retire);

@@ -48,8 +48,81 @@ pub enum Command {
     /// Takes the flags of the daemon itself. Exits 0 when nothing stands in the way, 77 when
     /// permission is missing, 78 otherwise.
     Check(Box<RunArgs>),
+    /// Tell what the services are doing
+    Status(StatusArgs),
+    /// Wake a service; unused, it sleeps again after its idle window
+    Wake(WakeArgs),
+    /// Put a service to sleep now, unless somebody uses it
+    Sleep(NameArgs),
+    /// Wake a service and keep it awake, used or not
+    Hold(HoldArgs),
+    /// End the hold of a service
+    Release(NameArgs),
+    /// Follow what the services are doing, a JSON line for each change
+    Events(ControlArgs),
     /// Print a man page, a shell completion or the configuration file's schema
     Generate(GenerateArgs),
+}
+
+/// Where the daemon is asked.
+#[derive(Debug, Args)]
+pub struct ControlArgs {
+    /// The daemon's control socket [default: /run/ondemand-container/control.sock, or that in
+    /// $XDG_RUNTIME_DIR for others than root]
+    #[arg(long, env = "ONDEMAND_CONTROL", value_name = "PATH")]
+    pub control: Option<PathBuf>,
+}
+
+/// What `status` tells.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The service; without one, all of them
+    pub name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print it again whenever it changes
+    #[arg(long)]
+    pub watch: bool,
+    /// Where the daemon is asked.
+    #[command(flatten)]
+    pub control: ControlArgs,
+}
+
+/// What `wake` does.
+#[derive(Debug, Args)]
+pub struct WakeArgs {
+    /// The service
+    pub name: String,
+    /// Wait until it is awake, or will not be
+    #[arg(long)]
+    pub wait: bool,
+    /// Where the daemon is asked.
+    #[command(flatten)]
+    pub control: ControlArgs,
+}
+
+/// What `hold` does.
+#[derive(Debug, Args)]
+pub struct HoldArgs {
+    /// The service
+    pub name: String,
+    /// For how long, like 2h; without it until it is released
+    #[arg(value_name = "DURATION", value_parser = parse_positive)]
+    pub time: Option<Duration>,
+    /// Where the daemon is asked.
+    #[command(flatten)]
+    pub control: ControlArgs,
+}
+
+/// A service.
+#[derive(Debug, Args)]
+pub struct NameArgs {
+    /// The service
+    pub name: String,
+    /// Where the daemon is asked.
+    #[command(flatten)]
+    pub control: ControlArgs,
 }
 
 /// What `generate` prints.
@@ -217,6 +290,11 @@ pub struct RunArgs {
     #[arg(long, env = "ONDEMAND_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
 
+    /// Answer the commands status, wake, sleep, hold, release and events, and curl, on a Unix socket
+    /// there, for its owner and its group; without it there is none
+    #[arg(long, env = "ONDEMAND_CONTROL", value_name = "PATH")]
+    pub control: Option<PathBuf>,
+
     /// Say more: -v decisions, -vv bytes. `RUST_LOG` (target=level,…) outranks it
     #[arg(long, short = 'v', action = clap::ArgAction::Count, env = "ONDEMAND_VERBOSE")]
     pub verbose: u8,
@@ -240,6 +318,7 @@ impl RunArgs {
             exit_idle_time: self.exit_idle_time,
             threads: self.threads,
             log_format: self.log_format,
+            control: self.control.clone(),
         };
         Plan::new(Given { file: self.config.clone(), daemon }, &options)
     }

@@ -4,6 +4,7 @@ pub mod args;
 mod check;
 mod exit;
 mod generate;
+mod remote;
 mod run;
 
 pub use exit::{Failure, Status};
@@ -16,6 +17,12 @@ pub fn main(cli: Cli, inherited: Inherited) -> Result<(), Failure> {
     match cli.command {
         None => run::run(&cli.run, inherited),
         Some(Command::Check(args)) => check::check(&args, &inherited),
+        Some(Command::Status(args)) => remote::status(&args),
+        Some(Command::Wake(args)) => remote::wake(&args),
+        Some(Command::Sleep(args)) => remote::sleep(&args),
+        Some(Command::Hold(args)) => remote::hold(&args),
+        Some(Command::Release(args)) => remote::release(&args),
+        Some(Command::Events(args)) => remote::events(&args),
         Some(Command::Generate(args)) => generate::generate(&args),
     }
 }

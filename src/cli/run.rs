@@ -14,6 +14,7 @@ use tracing::info;
 
 use super::Failure;
 use super::args::RunArgs;
+use crate::admin::ControlSocket;
 use crate::config::{Plan, Service};
 use crate::engine::{Api, EngineError, SelectError, select};
 use crate::host::{self, Beginning, Room};
@@ -66,6 +67,10 @@ async fn serve(plan: Plan, inherited: Inherited, fds: u64) -> Result<(), Failure
              (LISTEN_FDS): start it by its socket unit, or leave the flag out"
         )));
     }
+    let control = match &plan.control {
+        None => None,
+        Some(path) => Some(ControlSocket::bind(path).map_err(bind_failure)?),
+    };
     for (service, (sockets, _)) in plan.services.iter().zip(&all) {
         for name in sockets.names() {
             info!(address = name, container = %service.settings.container, "listening");
@@ -86,7 +91,7 @@ async fn serve(plan: Plan, inherited: Inherited, fds: u64) -> Result<(), Failure
         Beginning { service: service.clone(), sockets, queue, engine }
     };
     let beginnings = plan.services.iter().zip(all).map(beginning).collect();
-    host::serve(&plan, beginnings, &room, &mut signals).await.map_err(Failure::runtime)
+    host::serve(&plan, beginnings, &room, control, &mut signals).await.map_err(Failure::runtime)
 }
 
 /// How many clients there may be: two descriptors for each connection and one for each flow of

@@ -49,6 +49,7 @@ pub struct DaemonOptions {
     pub exit_idle_time: Option<Duration>,
     pub threads: Option<u16>,
     pub log_format: Option<LogFormat>,
+    pub control: Option<PathBuf>,
 }
 
 /// A line of a file.
@@ -201,7 +202,8 @@ impl Reading {
         for (key, value) in table {
             let place = source.place(key.span().start);
             let name = key.get_ref().as_ref();
-            let text = match value_of(value.get_ref()) {
+            let value = value_of(value.get_ref());
+            let text = match value.clone() {
                 Value::Text(text) => text,
                 Value::Number(number) => number.to_string(),
                 Value::List(_) | Value::Other(_) => String::new(),
@@ -225,9 +227,21 @@ impl Reading {
                     .map_err(|_| {
                         "is none of \"auto\", \"text\", \"json\", \"journald\"".to_owned()
                     }),
-                _ => Err("not known; there are drain-timeout, exit-idle-time, threads and \
-                          log-format"
-                    .to_owned()),
+                "control" => match value {
+                    Value::Text(path) if !path.is_empty() => {
+                        self.daemon.control = Some(path.into());
+                        Ok(())
+                    }
+                    Value::Text(_) | Value::Number(_) | Value::List(_) | Value::Other(_) => {
+                        Err("must be a path, like \"/run/ondemand-container/control.sock\""
+                            .to_owned())
+                    }
+                },
+                _ => {
+                    Err("not known; there are drain-timeout, exit-idle-time, threads, log-format \
+                          and control"
+                        .to_owned())
+                }
             };
             if let Err(error) = set {
                 self.wrong(place, format!("daemon.{name}: {error}"));

@@ -226,6 +226,7 @@ mod tests {
         "exit-idle-time",
         "threads",
         "log-format",
+        "control",
         "verbose",
         "help",
         "version",

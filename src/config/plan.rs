@@ -26,6 +26,8 @@ pub struct Plan {
     pub threads: u16,
     /// How the log is written.
     pub log_format: LogFormat,
+    /// Where the admin interface listens, if there is one.
+    pub control: Option<PathBuf>,
     /// At least one, in the order of their names.
     pub services: Vec<Service>,
     /// Where it was read from.
@@ -147,6 +149,7 @@ impl Plan {
             exit_idle_time: daemon.exit_idle_time.or(file.exit_idle_time),
             threads: daemon.threads.or(file.threads).unwrap_or(1),
             log_format: daemon.log_format.or(file.log_format).unwrap_or(LogFormat::Auto),
+            control: daemon.control.or_else(|| file.control.clone()),
             services,
             file: path,
         }

@@ -30,6 +30,7 @@ pub fn schema() -> Value {
         ("drain-timeout", shape(Takes::Duration)),
         ("exit-idle-time", shape(Takes::Duration)),
         ("threads", json!({ "type": "integer", "minimum": 1, "maximum": 256 })),
+        ("control", json!({ "type": "string", "minLength": 1 })),
         ("log-format", shape(Takes::Words(&["auto", "text", "json", "journald"]))),
     ]
     .into_iter()

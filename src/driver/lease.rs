@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 use super::Upstream;
+use super::history::History;
 use super::spare::Spare;
 use crate::activation::{
     Action, Admission, Client, Event, Moment, Phase, Policy, Refused, Run, Service,
@@ -51,14 +52,17 @@ pub struct Lease {
 /// A lease without what a connect needs to know: small, for as long as bytes flow.
 #[derive(Debug)]
 pub struct Held {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl ServiceHandle {
     /// A service nobody has looked at yet, and what its driver needs of it.
     pub(super) fn new(policy: Policy, clock: Clock) -> Self {
+        let core = Service::new(policy);
         let state = State {
-            core: Service::new(policy),
+            kept: 0,
+            history: History::new(clock.now(), core.phase()),
+            core,
             out: Vec::new(),
             todo: Vec::new(),
             claims: HashMap::new(),
@@ -147,12 +151,7 @@ impl ServiceHandle {
 
     /// What it is doing.
     pub fn status(&self) -> Status {
-        let state = self.shared.lock();
-        Status {
-            phase: state.core.phase(),
-            leases: state.core.leases(),
-            waiting: state.core.waiting(),
-        }
+        self.shared.lock().status()
     }
 
     /// Changes whenever [`ServiceHandle::status`] may have.
@@ -291,6 +290,9 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) core: Service,
+    pub(super) history: History,
+    /// How many leases are no client's.
+    pub(super) kept: u32,
     out: Vec<Action>,
     /// What the driver has yet to do.
     pub(super) todo: Vec<Action>,
@@ -310,6 +312,14 @@ pub(super) struct State {
 }
 
 impl State {
+    pub(super) fn status(&self) -> Status {
+        Status {
+            phase: self.core.phase(),
+            leases: self.core.leases(),
+            waiting: self.core.waiting(),
+        }
+    }
+
     fn next_client(&mut self) -> Client {
         self.next_client += 1;
         Client(self.next_client)
@@ -412,6 +422,7 @@ impl Shared {
             }
         }
         state.out.clear();
+        state.history.note(state.core.phase(), || self.clock.now());
         // The driver sleeps until the deadline it last saw. A later one, or none, is noticed when
         // that has passed; so taking and giving back the only lease wakes nobody.
         let deadline = state.core.deadline().map(|(at, _)| at);

@@ -5,19 +5,23 @@
 //! phase of the service is nobody else's business.
 
 mod address;
+mod history;
 mod lease;
 mod listening;
 mod operation;
 mod readiness;
 mod report;
 mod spare;
+mod standing;
 mod task;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use address::{Upstream, Via, of as addresses_of};
+pub use history::Wake;
 pub use lease::{Held, Lease, ServiceHandle, Status};
+pub use standing::{Details, Kept, Slept};
 pub use task::Driver;
 
 use crate::config::{GivenUpstream, Ports, Ready, Settings};

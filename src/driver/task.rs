@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 use super::operation::{self, End, Looked};
 use super::readiness::{Probe, Progress, Readied};
 use super::report::{self, Failure};
-use super::{ServiceHandle, Target};
+use super::{ServiceHandle, Target, Wake};
 use crate::activation::{
     Action, Cause, Due, Event, Moment, Pauses, Phase, Policy, Rest, Run, Seen, Window,
 };
@@ -390,10 +390,14 @@ impl<E: Engine> Driver<E> {
                 shared.connect_limit.reset(ready.took);
                 shared.feed_locked(&mut state, Event::Ready(run));
                 state.spare = None;
+                let woken = self.started.take().map(|(began, engine)| {
+                    let all = self.clock.now().since(began);
+                    state.history.woken(Wake { engine, ready: all.saturating_sub(engine) });
+                    (all, engine)
+                });
                 drop(state);
                 shared.changed();
-                if let Some((began, engine)) = self.started.take() {
-                    let all = self.clock.now().since(began);
+                if let Some((all, engine)) = woken {
                     info!(
                         container = %self.target.name, %address, clients = waited,
                         "awake after {:.3} s: engine {:.3}, ready {:.3}",

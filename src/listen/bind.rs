@@ -131,23 +131,32 @@ fn bind_to(socket: &Socket, address: SocketAddr) -> io::Result<()> {
 
 fn unix(path: &Path, leads_to: usize) -> Result<Listener, BindError> {
     let bound = || {
-        let address = SockAddr::unix(path)?;
-        let bind = || {
-            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-            socket.bind(&address).map(|()| socket)
-        };
-        let socket = match bind() {
-            // A socket that nobody listens on was left behind by a process that is gone.
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_abandoned(path) => {
-                std::fs::remove_file(path)?;
-                bind()?
-            }
-            socket => socket?,
-        };
+        let socket = bind_unix(path, |_| Ok(()))?;
         socket.listen(BACKLOG)?;
         Listener::unix(socket.into(), leads_to, Some(path.to_owned()))
     };
     bound().map_err(|error| BindError { address: format!("unix:{}", path.display()), error })
+}
+
+/// A socket at `path` that does not listen yet; `prepare` sees it before it has a name.
+pub(crate) fn bind_unix(
+    path: &Path,
+    prepare: impl Fn(&Socket) -> io::Result<()>,
+) -> io::Result<Socket> {
+    let address = SockAddr::unix(path)?;
+    let bind = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        prepare(&socket)?;
+        socket.bind(&address).map(|()| socket)
+    };
+    match bind() {
+        // A socket that nobody listens on was left behind by a process that is gone.
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_abandoned(path) => {
+            std::fs::remove_file(path)?;
+            bind()
+        }
+        socket => socket,
+    }
 }
 
 fn is_abandoned(path: &Path) -> bool {

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::task::{Context, Poll, ready};
 
 pub use accept::{Accepted, Acceptor, accept_all, accept_rest};
+pub(crate) use bind::bind_unix;
 pub use bind::{BindError, bind};
 pub use datagrams::Datagrams;
 pub use inherited::{InheritError, Inherited};

@@ -24,6 +24,9 @@ happens! {
     "awake and unused": |world| matches!(world.core.phase(), Phase::Awake { idle_at: Some(_) }),
     "found awake": |world| matches!(world.core.phase(), Phase::Found { idle_at: Some(_) }),
     "renewed while it is used": |world| world.core.phase() == Phase::Found { idle_at: None },
+    "asked to sleep before its time": |world| {
+        world.core.phase() == Phase::Stopping && !world.retired && !world.window_over()
+    },
     "stopping": |world| world.core.phase() == Phase::Stopping,
     "failed to start": |world| world.core.phase() == Phase::Failed(Cause::StartFailed),
     "failed by its end": |world| world.core.phase() == Phase::Failed(Cause::Exited),

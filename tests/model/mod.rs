@@ -38,8 +38,16 @@ pub(crate) struct Setup {
 }
 
 /// Nothing happens but what the driver does.
-const QUIET: Budget =
-    Budget { arrivals: 0, leaves: 0, ends: 0, helps: 0, failures: 0, ticks: 0, retires: 0 };
+const QUIET: Budget = Budget {
+    arrivals: 0,
+    leaves: 0,
+    ends: 0,
+    helps: 0,
+    failures: 0,
+    ticks: 0,
+    sleeps: 0,
+    retires: 0,
+};
 
 const STOPPED: &[State] = &[State::Stopped];
 const RUNNING: &[State] = &[State::Running];
@@ -55,6 +63,8 @@ impl Setup {
         let clients = Budget { arrivals: 2, leaves: 1, ticks: 1, ..QUIET };
         let ending = Budget { arrivals: 1, failures: 1, retires: 1, ..QUIET };
         let none = policy(Window::After(Duration::ZERO));
+        let asked = Budget { arrivals: 2, sleeps: 2, ..QUIET };
+        let asked_beside = Budget { arrivals: 1, ends: 1, failures: 1, sleeps: 1, ..QUIET };
         let setup = |name, policy: &Policy, budget, begin| Self {
             name,
             policy: policy.clone(),
@@ -74,6 +84,9 @@ impl Setup {
                 RUNNING,
             ),
             setup("never idle", &policy(Window::Never), others, EITHER),
+            setup("a sleep is asked for", &window, asked, EITHER),
+            setup("a sleep is asked for in trouble", &window, asked_beside, RUNNING),
+            setup("never idle, a sleep is asked for", &policy(Window::Never), asked, STOPPED),
             setup("the daemon ends", &window, ending, EITHER),
         ]
     }

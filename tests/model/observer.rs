@@ -37,7 +37,8 @@ impl World {
                 Action::Stop { run } => {
                     let free = self.held() == 0 || self.retired;
                     self.demand(free && !self.waits(), Rule::Unused);
-                    self.demand(failed || self.retired || self.window_over(), Rule::Window);
+                    let meant = failed || self.retired || self.asked;
+                    self.demand(meant || self.window_over(), Rule::Window);
                     self.operate(Operation { kind: Kind::Stop, run, stage: Stage::Asked });
                 }
                 Action::Probe { run } => self.probe = Some(run),
@@ -163,7 +164,7 @@ impl World {
         ready.is_some_and(|life| life >= self.notes.believed)
     }
 
-    fn window_over(&self) -> bool {
+    pub(super) fn window_over(&self) -> bool {
         match (self.policy.idle, self.notes.used) {
             (Window::After(window), Some(used)) => used + window <= self.now,
             (Window::After(_), None) => true,

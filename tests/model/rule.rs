@@ -57,6 +57,8 @@ rules! {
     OldEnd: "nobody is refused because an earlier life has ended",
     /// Nothing is started that nobody waits for.
     ForNobody: "nothing is started for nobody",
+    /// A sleep that is asked for and that nobody is in the way of begins.
+    Heeded: "a sleep that is asked for begins unless the target is used",
     /// Leases are counted as they are held.
     Leases: "the leases held are the leases counted",
     /// A deadline that comes too early changes nothing, one that was handled is not owed again.

@@ -37,6 +37,8 @@ pub(crate) enum Step {
     Deadline,
     /// A little time passes, and the driver wakes for nothing.
     Tick,
+    /// Somebody asks for a sleep.
+    Sleep,
     Retire,
 }
 
@@ -125,6 +127,9 @@ impl World {
             | Phase::Stopping
             | Phase::Failed(_) => false,
         };
+        if self.left.sleeps > 0 {
+            steps.push(Step::Sleep);
+        }
         // Asked again as long as the target runs.
         if self.left.retires > 0 || (self.retired && runs) {
             steps.push(Step::Retire);
@@ -247,6 +252,16 @@ impl World {
                 let before = self.core.clone();
                 self.tell(Event::Deadline, None);
                 self.demand(self.core == before, Rule::Deadline);
+            }
+            Step::Sleep => {
+                self.left.sleeps -= 1;
+                let runs = matches!(self.core.phase(), Phase::Awake { .. } | Phase::Found { .. });
+                let unused = self.held() == 0 && !self.waits();
+                self.asked = true;
+                self.tell(Event::Sleep, None);
+                self.asked = false;
+                let stops = self.operation.is_some_and(|next| next.kind == Kind::Stop);
+                self.demand(!(runs && unused) || stops, Rule::Heeded);
             }
             Step::Retire => {
                 self.left.retires = 0;

@@ -7,6 +7,7 @@ use super::rule::Rule;
 
 /// The core and everything around it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(crate) struct World {
     pub(crate) core: Service,
     pub(crate) policy: Policy,
@@ -28,6 +29,8 @@ pub(crate) struct World {
     pub(super) next_client: u64,
     pub(super) left: Budget,
     pub(super) retired: bool,
+    /// The step at hand asks for a sleep.
+    pub(super) asked: bool,
     /// What the last step has refused a client for.
     pub(super) refused: Option<Refused>,
     pub(super) notes: Notes,
@@ -50,6 +53,8 @@ pub(crate) struct Budget {
     pub(crate) failures: u16,
     /// Moments between two deadlines.
     pub(crate) ticks: u16,
+    /// Sleeps that are asked for.
+    pub(crate) sleeps: u16,
     /// Ends of the daemon.
     pub(crate) retires: u16,
 }
@@ -170,6 +175,7 @@ impl World {
             next_client: 0,
             left: budget,
             retired: false,
+            asked: false,
             refused: None,
             notes: Notes::default(),
             broken: BTreeSet::new(),

@@ -7,6 +7,8 @@
 
 mod support;
 
+mod admin;
+mod admin_commands;
 mod admission;
 mod check;
 mod datagrams;

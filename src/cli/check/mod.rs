@@ -3,6 +3,7 @@
 mod findings;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use findings::{Finding, Level, Listens};
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 
 use super::args::RunArgs;
 use super::{Failure, Status};
+use crate::admin::ControlSocket;
 use crate::config::{ListenAddress, Service, Settings};
 use crate::driver::{Upstream, addresses_of};
 use crate::engine::{Api, Engine, EngineError, Observed, State, select};
@@ -24,6 +26,11 @@ pub(super) fn check(args: &RunArgs, inherited: &Inherited) -> Result<(), Failure
     let plan = args.plan().map_err(Failure::config)?;
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::runtime)?;
     let mut status = None;
+    if let Some(path) = &plan.control {
+        let (finding, found) = runtime.block_on(async { control(path) });
+        print(&[finding], None).map_err(Failure::runtime)?;
+        status = status.max(found);
+    }
     for Service { name, settings } in &plan.services {
         let (findings, found) = runtime.block_on(look(settings, inherited));
         let whose = (plan.services.len() > 1).then_some(name.as_str());
@@ -34,6 +41,22 @@ pub(super) fn check(args: &RunArgs, inherited: &Inherited) -> Result<(), Failure
         None => Ok(()),
         Some(status) => {
             Err(Failure { status, error: anyhow::anyhow!("this would not work: see above") })
+        }
+    }
+}
+
+/// Tries the control socket, and gives it back at once.
+fn control(path: &Path) -> (Finding, Option<Status>) {
+    match ControlSocket::bind(path) {
+        Ok(_) => (Finding::fine(format!("control socket at {}", path.display())), None),
+        Err(error) if error.error.kind() == io::ErrorKind::AddrInUse => (
+            Finding::warning(format!("{error} (right if it is this daemon, running already)")),
+            None,
+        ),
+        Err(error) => {
+            let denied = error.error.kind() == io::ErrorKind::PermissionDenied;
+            let status = if denied { Status::Permission } else { Status::Config };
+            (Finding::problem(error.to_string()), Some(status))
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Nothing here sleeps to let something happen: every wait is for a condition, and a wait that is
 //! not met names it.
 
+pub(crate) mod admin;
 pub(crate) mod app;
 pub(crate) mod client;
 pub(crate) mod container;
