@@ -1,10 +1,10 @@
 //! The published schema of the configuration file, held against the parser.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a test fails")]
 
 use jsonschema::validator_for;
-use ondemand_container::config::file;
 use ondemand_container::config::keys::{KEYS, Takes};
 use ondemand_container::config::schema::schema;
+use ondemand_container::config::{Settings, file};
 use serde_json::{Value, json};
 
 const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/config.schema.json");
@@ -104,4 +104,20 @@ fn what_is_not_known_is_neither_valid_nor_parsed() {
         "defaults": { "idle-timeout": "5m" },
         "services": { "a": { "port": [80, "53/udp"] } },
     })));
+}
+
+/// What the README shows is a configuration, and a valid one.
+#[test]
+fn the_readmes_example_is_accepted() {
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let from = readme.find("    [defaults]\n").expect("an example");
+    let lines =
+        readme[from..].lines().take_while(|line| line.is_empty() || line.starts_with("    "));
+    let text = lines.map(str::trim_start).collect::<Vec<_>>().join("\n");
+    let file = file::parse(&[("README.md".into(), text)]).unwrap();
+    assert_eq!(file.services.len(), 2);
+    for written in file.services.values() {
+        Settings::new(&written.options).unwrap();
+    }
 }
