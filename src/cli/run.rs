@@ -60,11 +60,15 @@ pub(super) fn run(args: &RunArgs, inherited: Inherited) -> Result<(), Failure> {
 async fn serve(plan: Plan, inherited: Inherited, fds: u64) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(Failure::runtime)?;
     let all = sockets(&plan, inherited)?;
-    let handed_over = all.iter().any(|(_, queue)| *queue == Queue::LivesOn);
-    if !handed_over && plan.exit_idle_time.is_some() {
+    let mut own = plan.services.iter().zip(&all).filter(|(_, (_, queue))| *queue == Queue::Dies);
+    if plan.exit_idle_time.is_some()
+        && let Some((service, _)) = own.next()
+    {
         return Err(Failure::config(anyhow::anyhow!(
-            "--exit-idle-time needs sockets from systemd, and none were handed over \
-             (LISTEN_FDS): start it by its socket unit, or leave the flag out"
+            "--exit-idle-time needs sockets from systemd, which would start the daemon again, and \
+             none were handed over for {} (LISTEN_FDS): start it by its socket unit, or leave the \
+             flag out",
+            service.name
         )));
     }
     let control = match &plan.control {

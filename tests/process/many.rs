@@ -159,6 +159,16 @@ fn sockets_of_systemd_go_to_the_services_of_their_names() {
         Client::connect(addresses[1]).echo("by the service's own");
         assert_eq!(second.engine.count(Call::Start), 1);
     }
+    // An exit would close the port of whoever has no socket from systemd.
+    let mixed = format!("{text}{}", "[services.own]\nport = 1\nlisten = \"unix:/nowhere/x\"\n");
+    let mixed =
+        mixed.replace("/nowhere", first.dir.join("").to_str().unwrap().trim_end_matches('/'));
+    let mixed = write(&first, &mixed);
+    let launch = launch(&first, mixed).args(["--exit-idle-time", "1s"]);
+    let mut daemon = launch.env("LISTEN_FDNAMES", "web:one").sockets(copies()).spawn();
+    assert_eq!(daemon.wait_exit(), 78);
+    assert!(daemon.count_log(&["--exit-idle-time", "for own"]) > 0, "{:?}", daemon.log());
+    write(&first, &text);
     let mut daemon = names("web:other").sockets(copies()).spawn();
     assert_eq!(daemon.wait_exit(), 78);
     assert!(daemon.count_log(&["other", "FileDescriptorName="]) > 0, "{:?}", daemon.log());
