@@ -8,6 +8,8 @@
 mod event;
 mod moment;
 mod policy;
+#[cfg(test)]
+mod rig;
 mod schedule;
 mod service;
 #[cfg(test)]

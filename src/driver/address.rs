@@ -71,8 +71,10 @@ pub(super) async fn find<E: Engine>(
         Some(GivenUpstream::Host(host, given)) => {
             for port in ports {
                 let number = given.unwrap_or(port.number);
-                let mut published = observed.published.values().flatten();
-                let published = published.any(|own| own.port() == number);
+                let mut published =
+                    observed.published.iter().filter(|(of, _)| of.protocol == port.protocol);
+                let published =
+                    published.any(|(_, own)| own.iter().any(|own| own.port() == number));
                 let via = if published { Via::Published } else { Via::Direct };
                 found.push(resolve(host, &[number], via).await?);
             }

@@ -44,6 +44,17 @@ pub(super) struct End {
     pub(super) looked: Looked,
 }
 
+impl End {
+    /// Of an operation that ended with a look.
+    fn looked(
+        seen: Result<Seen, Cause>,
+        observed: Option<Arc<Observed>>,
+        error: Option<EngineError>,
+    ) -> Self {
+        Self { seen, observed, stale_verdict: None, error, looked: Looked::Yes }
+    }
+}
+
 /// Whether the engine was asked how the target stands after it was asked for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Looked {
@@ -69,13 +80,6 @@ pub(super) async fn start<E: Engine>(
     let mut acted: Option<(State, Result<(), EngineError>)> = None;
     let mut stale_verdict = None;
     loop {
-        let end = |seen, observed, error| End {
-            seen,
-            observed,
-            stale_verdict: None,
-            error,
-            looked: Looked::Yes,
-        };
         let looked = match known.take() {
             Some(known) => Ok(known),
             None => engine.inspect(&target.name).await.map(Arc::new),
@@ -83,11 +87,11 @@ pub(super) async fn start<E: Engine>(
         let observed = match looked {
             Ok(observed) => observed,
             Err(error @ EngineError::Missing(_)) => {
-                return end(Ok(Seen::Resting(Rest::Missing)), None, Some(error));
+                return End::looked(Ok(Seen::Resting(Rest::Missing)), None, Some(error));
             }
             Err(error) if !transient(&error) || clock.now() >= give_up => {
                 let cause = if transient(&error) { Cause::EngineAway } else { Cause::StartFailed };
-                return end(Err(cause), None, Some(error));
+                return End::looked(Err(cause), None, Some(error));
             }
             Err(error) => {
                 debug!(%error, "the engine cannot be asked, trying again");
@@ -120,10 +124,10 @@ pub(super) async fn start<E: Engine>(
                     None => Err(Cause::Exited),
                     Some(_) => Ok(Seen::Resting(Rest::Stopped)),
                 };
-                return end(seen, Some(observed), error);
+                return End::looked(seen, Some(observed), error);
             }
             (State::Paused, Some(error)) => {
-                return end(Ok(Seen::Resting(Rest::Paused)), Some(observed), error);
+                return End::looked(Ok(Seen::Resting(Rest::Paused)), Some(observed), error);
             }
             (State::Stopped | State::Paused, None) => {
                 stale_verdict.clone_from(&observed.health.last);
@@ -151,7 +155,7 @@ pub(super) async fn start<E: Engine>(
                     debug!(%error, "the start was not answered with yes");
                     if transient(error) {
                         if clock.now() >= give_up {
-                            return end(Err(Cause::EngineAway), None, Some(error.clone()));
+                            return End::looked(Err(Cause::EngineAway), None, Some(error.clone()));
                         }
                         tokio::time::sleep(pauses.pause()).await;
                     }
@@ -210,20 +214,13 @@ pub(super) async fn stop<E: Engine>(engine: &E, target: &Target) -> End {
     let mut asked = false;
     let mut last_error = None;
     loop {
-        let end = |seen, observed, error| End {
-            seen,
-            observed,
-            stale_verdict: None,
-            error,
-            looked: Looked::Yes,
-        };
         let observed = match engine.inspect(&target.name).await {
             Ok(observed) => Arc::new(observed),
             Err(EngineError::Missing(_)) => {
-                return end(Ok(Seen::Resting(Rest::Missing)), None, None);
+                return End::looked(Ok(Seen::Resting(Rest::Missing)), None, None);
             }
             // Nothing was asked yet: it runs on, and its clients can be served.
-            Err(error) if !asked => return end(Err(Cause::EngineAway), None, Some(error)),
+            Err(error) if !asked => return End::looked(Err(Cause::EngineAway), None, Some(error)),
             Err(error) => {
                 debug!(%error, "the engine cannot be asked how the stop went, trying again");
                 tokio::time::sleep(pauses.pause()).await;
@@ -232,13 +229,15 @@ pub(super) async fn stop<E: Engine>(engine: &E, target: &Target) -> End {
         };
         match observed.state {
             State::Stopped => {
-                return end(Ok(Seen::Resting(Rest::Stopped)), Some(observed), None);
+                return End::looked(Ok(Seen::Resting(Rest::Stopped)), Some(observed), None);
             }
-            State::Paused => return end(Ok(Seen::Resting(Rest::Paused)), Some(observed), None),
+            State::Paused => {
+                return End::looked(Ok(Seen::Resting(Rest::Paused)), Some(observed), None);
+            }
             State::Running | State::Restarting => {}
         }
         if rounds == STOP_ROUNDS || last_error.as_ref().is_some_and(|error| !transient(error)) {
-            return end(Ok(Seen::Running), Some(observed), last_error);
+            return End::looked(Ok(Seen::Running), Some(observed), last_error);
         }
         rounds += 1;
         let grace = target.stop_timeout.or(observed.stop_timeout).unwrap_or(DEFAULT_GRACE);
@@ -248,7 +247,7 @@ pub(super) async fn stop<E: Engine>(engine: &E, target: &Target) -> End {
                 debug!(%error, "the stop was not answered with yes");
                 let unsent = matches!(error, EngineError::Unavailable { sent: Sent::No, .. });
                 if unsent && !asked {
-                    return end(Err(Cause::EngineAway), Some(observed), Some(error));
+                    return End::looked(Err(Cause::EngineAway), Some(observed), Some(error));
                 }
                 asked |= !unsent;
                 last_error = Some(error);
