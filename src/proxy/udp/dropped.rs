@@ -41,11 +41,11 @@ impl Dropped {
         }
     }
 
-    /// Counts one.
-    pub(super) fn one(&self, why: Why, now: Moment) {
+    /// Counts so many.
+    pub(super) fn some(&self, why: Why, datagrams: u64, now: Moment) {
         match why {
-            Why::Unkept => self.unkept.fetch_add(1, Ordering::Relaxed),
-            Why::NoPlace => self.no_place.fetch_add(1, Ordering::Relaxed),
+            Why::Unkept => self.unkept.fetch_add(datagrams, Ordering::Relaxed),
+            Why::NoPlace => self.no_place.fetch_add(datagrams, Ordering::Relaxed),
         };
         self.tell(now);
     }

@@ -122,7 +122,7 @@ impl Flow {
     fn keep(&self, held: &mut Held, trains: &[Train<'_>], now: Moment) {
         for datagram in trains.iter().flat_map(|train| train.datagrams()) {
             if !held.push(datagram) {
-                self.common.dropped.one(Why::Unkept, now);
+                self.common.dropped.some(Why::Unkept, 1, now);
             }
         }
     }
@@ -147,7 +147,7 @@ impl Flow {
             let upstream = match upstream {
                 Ok(upstream) => Arc::new(upstream),
                 Err(error) => {
-                    self.common.dropped.one(Why::NoPlace, self.common.clock.now());
+                    self.common.dropped.some(Why::NoPlace, 1, self.common.clock.now());
                     return debug!(%error, "no socket for the target");
                 }
             };

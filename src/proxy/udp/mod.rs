@@ -65,7 +65,8 @@ pub struct Flows {
 }
 
 impl Flows {
-    /// Flows that take their places from `places`, whose tasks are tracked by `tasks` and ended by `cut`.
+    /// Flows that take their places from `places`, whose tasks are tracked by `tasks` and ended by
+    /// `cut`.
     pub fn new(
         service: ServiceHandle,
         start_timeout: Duration,
@@ -156,7 +157,8 @@ impl Relay {
         }
         let common = &self.common;
         let Ok(place) = Arc::clone(&common.places).try_acquire_owned() else {
-            return common.dropped.one(Why::NoPlace, common.clock.now());
+            let dropped = trains.iter().flat_map(|train| train.datagrams()).count();
+            return common.dropped.some(Why::NoPlace, dropped as u64, common.clock.now());
         };
         let flow = Arc::new(Flow::new(ends, Arc::clone(common)));
         flow.forward(trains);
