@@ -5,7 +5,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 BENCHES = --manifest-path benches/Cargo.toml --target-dir target/benches
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
-.PHONY: help setup build image install demo test live bench fuzz fmt lint doc clean
+.PHONY: help setup build image install demo test test-nested live bench fuzz fmt lint doc clean
 
 help:
 	@echo "make setup   install what the tests need, build the static binaries, import the test image"
@@ -13,7 +13,8 @@ help:
 	@echo "make image   the image ondemand-container, from nothing but the static binary"
 	@echo "make install the binary and the systemd units, below DESTDIR"
 	@echo "make demo    watch a container wake, serve, sleep and wake again"
-	@echo "make test    everything: format, lints, docs, all tests on real engines"
+	@echo "make test    everything but test-nested: format, lints, docs, all tests on real engines"
+	@echo "make test-nested   the tests on newer engines, in machines booted from an image built for it"
 	@echo "make live    the tests on real engines only"
 	@echo "make bench   the figures, against the peers; BENCH=--full takes long"
 	@echo "make fuzz    feed what parses foreign bytes with more of them; FUZZ=seconds per target"
@@ -34,7 +35,8 @@ image:
 install: build
 	install -D -m 755 target/release/ondemand-container $(DESTDIR)/usr/local/bin/ondemand-container
 	install -d $(DESTDIR)/etc/systemd/system
-	install -m 644 deploy/systemd/ondemand-container* $(DESTDIR)/etc/systemd/system/
+	install -m 644 deploy/systemd/ondemand-*@.* deploy/systemd/ondemand-container.service $(DESTDIR)/etc/systemd/system/
+	install -D -m 644 deploy/sysusers.d/ondemand-unit.conf $(DESTDIR)/etc/sysusers.d/ondemand-unit.conf
 
 demo:
 	@scripts/setup.sh demo
@@ -75,6 +77,15 @@ else
 endif
 	@scripts/fuzz.sh 5
 
+# The binary is no part of `make test`: what it boots takes a minute or two to build, once.
+test-nested:
+	@scripts/setup.sh nested
+ifeq ($(NEXTEST),yes)
+	$(CARGO) nextest run --features nested -E 'binary(live_nested)'
+else
+	$(CARGO) test --features nested --test live_nested -- --show-output --test-threads=4
+endif
+
 live: setup
 ifeq ($(NEXTEST),yes)
 	$(CARGO) nextest run -E 'binary(/^live_/)'
@@ -84,5 +95,5 @@ endif
 
 clean:
 	$(CARGO) clean
-	-docker rmi -f ondemand-fixture:test
+	-docker rmi -f ondemand-fixture:test ondemand-nested:test
 	-scripts/test-podman system reset --force

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Brings a machine to where `make test` (or, as `setup.sh demo`, `make demo`) works.
+# Brings a machine to where `make test` (or, as `setup.sh nested`, `make test-nested`, and as
+# `setup.sh demo`, `make demo`) works.
 #
 # Installs what is missing, starts the Docker daemon when it is not running, builds the static
 # binaries and imports the test image. Says nothing when there is nothing to do.
@@ -12,7 +13,7 @@ target=$(rustc -vV | sed -n 's/^host: //p')
 out=${CARGO_TARGET_DIR:-target}/$target/release
 
 say() { echo "setup: $*" >&2; }
-have() { command -v "$1" >/dev/null 2>&1; }
+have() { command -v "$1" >/dev/null 2>&1 || [ -e "$1" ]; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # package:what-shows-that-it-is-there
@@ -24,8 +25,14 @@ missing_packages() {
                 netavark:/usr/lib/podman/netavark aardvark-dns:/usr/lib/podman/aardvark-dns
                 slirp4netns:slirp4netns iproute2:ip util-linux:nsenter
                 docker-compose:docker-compose systemd:systemd-analyze perl-base:perl g++:g++
-                strace:strace)
+                strace:strace dbus:/usr/lib/systemd/system/dbus.service
+                polkitd:/usr/lib/polkit-1/polkitd
+                dbus-user-session:/usr/lib/systemd/user/dbus.socket)
             # Debian 13 splits the client off.
+            ! apt-cache show docker-cli >/dev/null 2>&1 || wanted+=(docker-cli:docker)
+            ;;
+        nested)
+            wanted+=(docker.io:dockerd iptables:iptables mmdebstrap:mmdebstrap)
             ! apt-cache show docker-cli >/dev/null 2>&1 || wanted+=(docker-cli:docker)
             ;;
         demo)
@@ -107,7 +114,7 @@ sweep() {
             [ ! -d "/proc/$pid" ] || continue
             # Podman's removal would wait out the stop timeout of a stubborn one.
             "$@" kill "$id" >/dev/null 2>&1 || true
-            "$@" rm -f "$id" >/dev/null 2>&1 || true
+            "$@" rm -f -v "$id" >/dev/null 2>&1 || true
         done
     for kind in network volume; do
         "$@" "$kind" ls --format '{{.Name}}' 2>/dev/null | grep -E '^odt[0-9]+x' |
@@ -134,7 +141,9 @@ if docker_runs; then
     import docker
     sweep as_root docker
 fi
-if [ "$purpose" = test ] || ! docker_runs; then
+if [ "$purpose" = nested ]; then
+    as_root scripts/nested-image.sh
+elif [ "$purpose" = test ] || ! docker_runs; then
     import scripts/test-podman
     sweep as_root scripts/test-podman
 fi

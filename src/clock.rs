@@ -1,8 +1,12 @@
 //! The only place that reads a clock.
 
+mod wall;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
+
+pub use wall::{Scripted, System, Wall};
 
 use crate::activation::Moment;
 

@@ -20,10 +20,8 @@
 //! use std::time::Duration;
 //! use ondemand_container::activation::*;
 //!
-//! let policy = Policy {
-//!     idle: Window::After(Duration::from_secs(900)),
-//!     start_timeout: Duration::from_secs(120),
-//! };
+//! let (idle, start_timeout) = (Duration::from_secs(900), Duration::from_secs(120));
+//! let policy = Policy::new(Window::After(idle), start_timeout);
 //! let mut service = Service::new(policy);
 //! let mut actions = Vec::new();
 //! let now = Moment::default();
@@ -36,11 +34,17 @@
 
 pub mod activation;
 pub mod admin;
+pub mod calendar;
+pub mod cgroup;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod discover;
 pub mod driver;
+pub mod economy;
 pub mod engine;
+pub mod gate;
+pub mod history;
 pub mod host;
 pub mod listen;
 pub mod logging;

@@ -6,6 +6,7 @@
 
 mod live {
     #![allow(dead_code, reason = "the harness is for all live tests")]
+    pub(crate) mod built;
     pub(crate) mod client;
     pub(crate) mod clock;
     pub(crate) mod container;
@@ -17,9 +18,13 @@ mod systemd {
     pub(crate) mod compose;
     mod examples;
     mod exits;
+    mod generated;
     pub(crate) mod load;
     pub(crate) mod machine;
+    pub(crate) mod node;
     mod refusals;
+    mod reload;
     mod restarts;
+    mod targets;
     mod units;
 }

@@ -11,12 +11,12 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
 
-use ondemand_container::activation::{self, Phase, Policy, Window};
+use ondemand_container::activation::{self, Asking, Depth, Phase, Policy, Practice, Tiers, Window};
 use ondemand_container::config::duration::{
-    parse_duration, parse_keepalive, parse_positive, parse_window,
+    IdleTimeout, parse_duration, parse_keepalive, parse_positive, parse_window,
 };
 use ondemand_container::config::{GivenUpstream, ListenAddress, Ports, Ready, Socket};
-use ondemand_container::engine::{ContainerName, Endpoint, select};
+use ondemand_container::engine::{Endpoint, Found, TargetName, select};
 use ondemand_container::port::{Port, Protocol};
 use proptest::prelude::*;
 
@@ -31,7 +31,11 @@ const PLENTY: Budget = Budget {
     failures: 20,
     ticks: 60,
     sleeps: 20,
+    pins: 20,
     retires: 0,
+    silences: 30,
+    denials: 20,
+    curfews: 10,
 };
 
 fn policies() -> impl Strategy<Value = Policy> {
@@ -41,7 +45,29 @@ fn policies() -> impl Strategy<Value = Policy> {
         1 => Just(Window::Never),
         4 => seconds(1..40).prop_map(Window::After),
     ];
-    (idle, seconds(1..30)).prop_map(|(idle, start_timeout)| Policy { idle, start_timeout })
+    let maybe = |range: std::ops::Range<u64>| proptest::option::of(seconds(range));
+    let asking = proptest::option::of((0..3_u64, 2..9_u64)).prop_map(|asking| {
+        asking.map(|(lead, interval)| Asking {
+            lead: Duration::from_secs(lead),
+            interval: Duration::from_secs(interval),
+        })
+    });
+    let tiers = prop_oneof![
+        2 => Just(Tiers::STOP),
+        1 => maybe(1..40).prop_map(|deeper| Tiers { first: Depth::Pause, deeper }),
+    ];
+    let practice = prop_oneof![9 => Just(Practice::Real), 1 => Just(Practice::Dry)];
+    let least = prop_oneof![3 => Just(Duration::ZERO), 1 => seconds(1..30)];
+    (idle, seconds(1..30), least, tiers, asking, maybe(0..9), practice).prop_map(
+        |(idle, start_timeout, min_awake, tiers, asking, kill_after, practice)| Policy {
+            min_awake,
+            tiers,
+            asking,
+            kill_after,
+            practice,
+            ..Policy::new(idle, start_timeout)
+        },
+    )
 }
 
 fn states() -> impl Strategy<Value = State> {
@@ -106,7 +132,10 @@ proptest! {
         choices in prop::collection::vec(any::<u16>(), 0..300),
     ) {
         let mut world = after(World::new(policy, PLENTY, seats, begin), &choices)?;
-        drain(&mut world, |step| matches!(step, Step::Deadline | Step::PassTime))?;
+        let time = |step: &Step| {
+            matches!(step, Step::Deadline | Step::PassTime | Step::CurfewEnds)
+        };
+        drain(&mut world, time)?;
         prop_assert_eq!(world.core.waiting(), 0);
     }
 
@@ -121,19 +150,23 @@ proptest! {
         let mut world = after(World::new(policy, PLENTY, seats, begin), &choices)?;
         drain(&mut world, |step| match step {
             Step::Act(outcome) => *outcome == model::Outcome::Works,
-            Step::TellLeave(_) | Step::Release(_) | Step::AnswerOperation | Step::AnswerProbe(_)
+            Step::TellLeave(_) | Step::Release(_) | Step::Unpin | Step::AnswerOperation | Step::AnswerProbe(_)
             | Step::Look | Step::AnswerLook | Step::StrayStart | Step::Deadline
+            | Step::CurfewEnds | Step::TellPermission
             | Step::PassTime => true,
-            Step::Arrive(_) | Step::Leave(_) | Step::ProbeSeesReady | Step::ProbeGivesUp
+            Step::Permit(permission) => *permission == activation::Permission::Given,
+            Step::Doze(_) | Step::Stir(_) | Step::CurfewBegins(_) | Step::Arrive(_) | Step::Leave(_) | Step::ProbeSeesReady | Step::ProbeGivesUp
             | Step::Exit | Step::Remove | Step::PausedByOthers | Step::RestartedByOthers
-            | Step::HelpedByOthers | Step::Tick | Step::Sleep | Step::Retire => false,
+            | Step::HelpedByOthers | Step::Tick | Step::Sleep | Step::Pin | Step::Retire => false,
         })?;
         prop_assert_eq!((world.core.leases(), world.core.waiting()), (0, 0));
-        if world.policy.idle == Window::Never {
+        if world.policy.idle == Window::Never || world.policy.practice == Practice::Dry {
             let knows = matches!(world.core.phase(), Phase::Awake { .. } | Phase::Found { .. });
             prop_assert_eq!(knows, world.target.state == State::Running);
         } else {
             prop_assert_ne!(world.target.state, State::Running);
+            let deeper = world.policy.tiers.deeper.is_some();
+            prop_assert!(!(deeper && world.target.state == State::Paused));
         }
     }
 }
@@ -169,7 +202,8 @@ proptest! {
             let written = humantime::format_duration(duration).to_string();
             round_trip(parse_duration, &text, &written, &duration);
             prop_assert_eq!(parse_positive(&text).is_ok(), !duration.is_zero());
-            prop_assert_eq!(parse_window(&text), Ok(Window::After(duration)));
+            let window = IdleTimeout::Fixed(Window::After(duration));
+            prop_assert_eq!(parse_window(&text), Ok(window));
         }
         if let Ok(keepalive) = parse_keepalive(&text) {
             prop_assert!((1..=32767).contains(&keepalive.as_secs()));
@@ -205,15 +239,25 @@ proptest! {
 
     #[test]
     fn a_container_name_needs_no_escape_in_a_url(text in texts()) {
-        if let Ok(name) = ContainerName::new(&text) {
+        if let Ok(name) = TargetName::container(&text) {
             prop_assert_eq!(name.as_str(), &text);
             prop_assert!(!text.contains(['/', '?', '#', '%', ' ', '\n']) && !text.starts_with('.'));
         }
     }
 
     #[test]
+    fn a_unit_name_has_a_type_and_stays_what_it_is(text in texts()) {
+        if let Ok(name) = TargetName::unit(&text) {
+            prop_assert!(name.as_str().starts_with(&text));
+            prop_assert!(name.as_str().ends_with(".service") || name.as_str().ends_with(".target"));
+            prop_assert!(!name.as_str().contains(['/', ' ', '\n']) && name.as_str().len() < 256);
+            prop_assert_eq!(TargetName::unit(name.as_str()), Ok(name.clone()));
+        }
+    }
+
+    #[test]
     fn names_of_the_engines_grammar_are_taken(name in "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,40}") {
-        prop_assert!(ContainerName::new(&name).is_ok());
+        prop_assert!(TargetName::container(&name).is_ok());
     }
 
     #[test]
@@ -256,10 +300,10 @@ proptest! {
         if let Ok(places) = Ports::of(ports.clone()).assign(&sockets) {
             prop_assert_eq!(places.len(), sockets.len());
             for (socket, place) in sockets.iter().zip(&places) {
-                prop_assert_eq!(ports[*place].protocol, socket.protocol);
-                prop_assert!(socket.wished.is_none_or(|wished| wished == ports[*place].number));
+                prop_assert_eq!(place.protocol, socket.protocol);
+                prop_assert!(socket.wished.is_none_or(|wished| wished == place.number));
             }
-            prop_assert!((0..ports.len()).all(|place| places.contains(&place)));
+            prop_assert!(ports.iter().all(|port| places.contains(port)));
         }
     }
 
@@ -269,10 +313,10 @@ proptest! {
         variables in prop::collection::btree_map(
             "DOCKER_HOST|CONTAINER_HOST|XDG_RUNTIME_DIR", texts(), 0..3,
         ),
-        exists in any::<bool>(),
+        found in prop::sample::select(vec![Found::Nothing, Found::Forbidden, Found::Usable]),
     ) {
         let choose = |wish: &str, variables: &BTreeMap<String, String>| {
-            select(wish, |name| variables.get(name).cloned(), |_: &Path| exists)
+            select(wish, |name| variables.get(name).cloned(), |_: &Path| found)
         };
         if let Ok((endpoint, _)) = choose(&wish, &variables) {
             if let Endpoint::Unix(path) = &endpoint && !path.is_absolute() {

@@ -4,7 +4,7 @@
 use jsonschema::validator_for;
 use ondemand_container::config::keys::{KEYS, Takes};
 use ondemand_container::config::schema::schema;
-use ondemand_container::config::{Settings, file};
+use ondemand_container::config::{Given, Options, Plan, Settings, file};
 use serde_json::{Value, json};
 
 const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/config.schema.json");
@@ -14,6 +14,8 @@ fn values() -> Vec<Value> {
     vec![
         json!("word"),
         json!("leave"),
+        json!("yes"),
+        json!("auto"),
         json!("v2"),
         json!("15m"),
         json!("1h 30m"),
@@ -71,7 +73,13 @@ fn the_schema_and_the_parser_say_the_same() {
             let shape_only = by_schema
                 && match key.takes {
                     Takes::Duration | Takes::Window | Takes::Ports => true,
-                    Takes::Text(_) | Takes::Texts(_) | Takes::Count | Takes::Words(_) => false,
+                    Takes::Text(_)
+                    | Takes::Texts(_)
+                    | Takes::Phrases(_)
+                    | Takes::Command
+                    | Takes::Switch
+                    | Takes::Count
+                    | Takes::Words(_) => false,
                 };
             assert!(
                 by_schema == by_parser || shape_only,
@@ -104,6 +112,27 @@ fn what_is_not_known_is_neither_valid_nor_parsed() {
         "defaults": { "idle-timeout": "5m" },
         "services": { "a": { "port": [80, "53/udp"] } },
     })));
+}
+
+/// What the documentation shows of groups is a configuration, and a valid one.
+#[test]
+fn the_examples_of_groups_are_accepted() {
+    let dir = std::env::temp_dir().join(format!("ondemand-schema-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let mut bonds = Vec::new();
+    for (page, first) in [("README.md", "[services.web]"), ("docs/labels.md", "[services.shop]")] {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+        let text = std::fs::read_to_string(page).unwrap();
+        let from = text.find(&format!("    {first}\n")).expect("an example");
+        let lines = text[from..].lines().take_while(|line| line.starts_with("    "));
+        let example = dir.join("config.toml");
+        std::fs::write(&example, lines.collect::<Vec<_>>().join("\n")).unwrap();
+        let given = Given { file: Some(example), ..Given::default() };
+        let plan = Plan::new(given, &Options::default());
+        bonds.extend(plan.map(|plan| plan.services[0].bonds.all().count()));
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(bonds, [3, 0]);
 }
 
 /// What the README shows is a configuration, and a valid one.

@@ -15,7 +15,7 @@ usage: ondemand-bench [--quick | --full | --figures | --serve NAME] [--install] 
   --install           apt-install haproxy, nginx, socat first (root, Debian); alone: only that
   --daemon PATH       the daemon's binary
   --only A,B          only these contenders (direct and ondemand always take part)
-  --parts A,B         only these parts: data, cold, storms
+  --parts A,B         only these parts: data, cold, storms, scale
   --rounds N          so many rounds
   --seed N            the order of the contenders";
 

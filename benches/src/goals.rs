@@ -75,6 +75,11 @@ const GOALS: &[Goal] = &[
     goal("9,900 clients in one start: lost", Quantile("storm9900.lost", 1.0), AtMost(0.0)),
     goal("9,900 clients in one start: last, s after ready", Quantile("storm9900.last_after_ready_s", 0.5), AtMost(1.5)),
     goal("1,000 clients, backlog 9: lost", Quantile("backlog9.lost", 1.0), AtMost(0.0)),
+    goal("1,000 services of 2,000 listeners: start, CPU s", Quantile("scale.start_cpu_s.1000", 0.5), AtMost(0.5)),
+    goal("1,000 services: reload without a change, CPU s", Quantile("scale.reload_cpu_s.1000", 0.5), AtMost(0.5)),
+    goal("1,000 services: reload that changes all, CPU s", Quantile("scale.reload_all_cpu_s.1000", 0.5), AtMost(0.5)),
+    goal("1,000 services: status, CPU ms", Quantile("scale.status_cpu_ms.1000", 0.5), AtMost(50.0)),
+    goal("a sleeping service more, KiB", Quantile("scale.kib_each.1000", 0.5), AtMost(16.0)),
     goal("1,000 clients, backlog 9: last, s after ready", Quantile("backlog9.last_after_ready_s", 0.5), AtMost(3.0)),
 ];
 

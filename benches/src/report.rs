@@ -3,6 +3,7 @@
 use crate::contender::{ALL, OURS};
 use crate::goals::{Verdict, judge};
 use crate::measure::cold::FLOOR;
+use crate::measure::scale::STEPS;
 use crate::record::{Record, Spread};
 
 /// Metric, what it is called, and how many decimals are worth showing.
@@ -46,6 +47,7 @@ pub(crate) fn summary(record: &Record) -> (String, usize) {
     let mut text = String::new();
     contenders(&mut text, record);
     wakes(&mut text, record);
+    services(&mut text, record);
     let missed = goals(&mut text, record);
     (text, missed)
 }
@@ -92,6 +94,33 @@ fn wakes(text: &mut String, record: &Record) {
         let (ours, floor) = (spread(&over, OURS), spread(&over, FLOOR));
         let added = spread(&format!("{metric}.added_ms"), OURS);
         line(text, &format!("| {title} | {engine} | {ours} | {floor} | {added} |"));
+    }
+    line(text, "");
+}
+
+fn services(text: &mut String, record: &Record) {
+    let median =
+        |name: &str, services: usize| record.median(&format!("scale.{name}.{services}"), OURS);
+    if median("start_cpu_s", STEPS[0]).is_none() {
+        return;
+    }
+    line(
+        text,
+        "| services, two listeners each | start, CPU s | reload without a change, CPU s | that changes all, CPU s | status, CPU ms | memory of one more, KiB |",
+    );
+    line(text, "|---|---|---|---|---|---|");
+    for services in STEPS {
+        let cell = |name: &str, decimals: usize| {
+            median(name, services).map_or("–".to_owned(), |value| format!("{value:.decimals$}"))
+        };
+        let cells = [
+            cell("start_cpu_s", 3),
+            cell("reload_cpu_s", 3),
+            cell("reload_all_cpu_s", 3),
+            cell("status_cpu_ms", 2),
+            cell("kib_each", 1),
+        ];
+        line(text, &format!("| {services} | {} |", cells.join(" | ")));
     }
     line(text, "");
 }

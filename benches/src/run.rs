@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::machine;
 use crate::measure::cold::Scene;
 use crate::measure::data::Visit;
-use crate::measure::{Plan, scripted, storms};
+use crate::measure::{Plan, scale, scripted, storms};
 use crate::plot;
 use crate::process::Group;
 use crate::record::Record;
@@ -66,6 +66,11 @@ pub(crate) fn run(args: &Args, scratch: &Scratch) -> io::Result<()> {
     if args.wants("storms") {
         storms::run(&ground, &plan, &mut record)?;
         eprintln!("storms done, {:.0?}", began.elapsed());
+    }
+
+    if args.wants("scale") {
+        scale::run(&ground, &plan, &mut record)?;
+        eprintln!("many services done, {:.0?}", began.elapsed());
     }
 
     let (summary, missed) = report::summary(&record);

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use ondemand_container::engine::{Api, ContainerName, Endpoint, Engine, HealthCheck};
+use ondemand_container::engine::{Api, Endpoint, Engine, HealthCheck, TargetName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::{Builder, Runtime};
@@ -63,12 +63,17 @@ async fn speak(mut stream: UnixStream, answer: &[u8]) {
 
 async fn ask(choice: u8) {
     let engine = Api::new(Endpoint::Unix(SOCKET.clone()));
-    let name = ContainerName::new("app").expect("a name");
+    let name = TargetName::container("app").expect("a name");
     let check = HealthCheck { argv: vec!["/check".to_owned()], timeout: Duration::from_secs(1) };
     match choice % 8 {
         0 => drop(engine.connect().await),
         1 | 5 => drop(engine.inspect(&name).await),
         2 | 6 => drop(engine.check_health(&name, &check).await),
+        // Those that came later share a number, so that the corpus keeps its meaning.
+        3 if choice >= 128 => drop(engine.usage(&name).await),
+        4 if choice >= 128 => {
+            drop(engine.exec(&name, &check.argv, Duration::from_millis(50)).await);
+        }
         3 => drop(engine.last_output(&name, 5).await),
         4 => drop(engine.stop(&name, Duration::ZERO).await),
         _ => {

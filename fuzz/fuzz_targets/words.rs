@@ -8,7 +8,7 @@ use ondemand_container::config::duration::{
     parse_duration, parse_keepalive, parse_positive, parse_window,
 };
 use ondemand_container::config::{GivenUpstream, ListenAddress, Ports, Ready, Trusted};
-use ondemand_container::engine::{ContainerName, plain, select};
+use ondemand_container::engine::{Found, TargetName, plain, select};
 use ondemand_container::port::Port;
 
 fuzz_target!(|text: &str| {
@@ -26,19 +26,22 @@ fuzz_target!(|text: &str| {
     if let Ok(Ready::Http(path)) = Ready::parse(text) {
         assert!(path.starts_with('/') && path.chars().all(|c| c.is_ascii_graphic()));
     }
-    if let Ok(name) = ContainerName::new(text) {
+    if let Ok(name) = TargetName::container(text) {
         // It goes into URLs as it is.
         assert!(name.as_str().chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)));
+    }
+    if let Ok(name) = TargetName::unit(text) {
+        assert_eq!(TargetName::unit(name.as_str()), Ok(name.clone()));
     }
     drop((ListenAddress::parse(text), Trusted::default().add(text)));
     let words: Vec<String> = text.split(',').map(str::to_owned).collect();
     let ports = Ports::of(vec![Port::tcp(80), Port::tcp(443), Port::udp(53)]);
     if let Ok(listens) = ports.listens(&words) {
         for listen in listens {
-            assert_eq!(ports.all()[listen.port].protocol, listen.address.protocol());
+            assert_eq!(listen.port.protocol, listen.address.protocol());
         }
     }
-    drop(select(text, |_| Some(text.to_owned()), |_: &Path| true));
+    drop(select(text, |_| Some(text.to_owned()), |_: &Path| Found::Usable));
     // What it becomes in a log line can end none and begin none.
     assert!(!plain(text).chars().any(char::is_control));
 });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Moment;
+use super::{Curfew, Depth, Moment};
 
 /// One life of the target, or one gap between two lives.
 ///
@@ -21,6 +21,27 @@ impl Run {
 /// One client that asked for the target; numbers grow in order of arrival and are never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Client(pub u64);
+
+/// One question whether the target may sleep; an answer to another is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Question(pub u32);
+
+impl Question {
+    /// The question after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+}
+
+/// The answer to a [`Question`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Permission {
+    /// It may.
+    Given,
+    /// It may not, or nobody could tell.
+    Denied,
+}
 
 /// A target that does not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,6 +80,8 @@ pub enum Cause {
     Unreachable,
     /// The engine did not answer in time.
     EngineAway,
+    /// A service that it needs, or that is to be awake with it, is not there.
+    Dependency,
 }
 
 /// Why a client is not served.
@@ -68,6 +91,8 @@ pub enum Refused {
     Failed(Cause),
     /// The last wake failed; the next try is allowed after this long.
     BackOff(Duration),
+    /// It is kept asleep, for so long yet.
+    Curfew(Duration),
     /// It waited for the whole start timeout.
     TimedOut,
     /// The daemon ends.
@@ -90,8 +115,20 @@ pub enum Admission {
 pub enum Event {
     /// A waiting client left.
     Leave(Client),
+    /// Another service depends on the target: a lease that asks for nothing, whatever the phase.
+    /// It starts nothing, and [`Event::Release`] ends it.
+    Pin,
     /// A lease ended.
     Release,
+    /// A lease keeps the target awake no longer, though its client stays; since then the idle window
+    /// counts.
+    Doze(Moment),
+    /// A client left that kept the target awake no longer.
+    ReleaseSilent,
+    /// Whoever was asked has answered whether the target may sleep.
+    Answered(Question, Permission),
+    /// The hours in which the target is kept asleep begin, change or end.
+    Curfew(Option<Curfew>),
     /// A moment named by [`Service::deadline`](super::Service::deadline) may have come.
     Deadline,
     /// An inspect that was asked for during `Run` said this.
@@ -108,6 +145,9 @@ pub enum Event {
     /// Somebody wants the target asleep without waiting for the end of the idle window. Heeded only
     /// while it runs and nobody uses it or waits for it.
     Sleep,
+    /// The same, though clients use it. Whoever waits is not turned away: heeded only while it runs
+    /// and nobody waits.
+    SleepAnyway,
     /// The daemon ends and wants the target stopped, whoever uses it.
     Retire,
 }
@@ -123,11 +163,26 @@ pub enum Action {
         /// Until when an unreachable engine is tried again.
         give_up: Moment,
     },
-    /// Stop the target. Answered by [`Event::StopEnded`].
+    /// Put the target to sleep. Answered by [`Event::StopEnded`].
     Stop {
         /// The run that ends with it.
         run: Run,
+        /// How deep.
+        depth: Depth,
     },
+    /// End the target at once, under the stop that is on its way. Not answered: that stop is.
+    Kill,
+    /// Ask whether the target may sleep at that moment. Answered by [`Event::Answered`], not before it.
+    Ask {
+        /// Which question this is.
+        question: Question,
+        /// When the idle window ends.
+        until: Moment,
+    },
+    /// Nobody wants to know any more.
+    EndAsking,
+    /// The target would be put to sleep now, but that nothing is.
+    WouldSleep,
     /// Find out whether the target is ready, until it is or the run is over. Answered by
     /// [`Event::Ready`] or [`Event::NotReady`].
     Probe {

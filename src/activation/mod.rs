@@ -6,17 +6,29 @@
 //! interleaving of the real thing (`tests/model.rs`).
 
 mod event;
+mod invariant;
 mod moment;
+mod phase;
 mod policy;
+mod reconfigure;
+mod rest;
 #[cfg(test)]
 mod rig;
 mod schedule;
 mod service;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_hours;
+#[cfg(test)]
+mod tests_rest;
 
-pub use event::{Action, Admission, Cause, Client, Event, Refused, Rest, Run, Seen};
+pub use event::{
+    Action, Admission, Cause, Client, Event, Permission, Question, Refused, Rest, Run, Seen,
+};
 pub use moment::Moment;
-pub use policy::{Policy, Window};
+pub use phase::{Due, From, Idle, Kill, Phase};
+pub use policy::{Asking, Curfew, Depth, Latecomers, Policy, Practice, Tiers, Window};
+pub use reconfigure::Reach;
 pub use schedule::{Backoff, Pauses};
-pub use service::{Due, Phase, Service};
+pub use service::Service;

@@ -22,6 +22,12 @@ impl Moment {
     pub const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// The moment that lies `time` before this one, or the clock's origin.
+    #[must_use]
+    pub const fn before(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(time))
+    }
 }
 
 impl Add<Duration> for Moment {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Action, Admission, Cause, Client, Event, Moment, Policy, Refused, Rest, Seen, Service, Window,
+    Action, Admission, Cause, Client, Depth, Event, Moment, Phase, Policy, Reach, Refused, Rest,
+    Seen, Service, Window,
 };
 
 pub(super) const IDLE: Duration = Duration::from_secs(900);
@@ -24,8 +25,27 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(idle: Window) -> Self {
-        let core = Service::new(Policy { idle, start_timeout: TIMEOUT });
-        Self { core, now: Moment::default(), clients: 0 }
+        Self::of(Policy::new(idle, TIMEOUT))
+    }
+
+    pub(super) fn of(policy: Policy) -> Self {
+        Self { core: Service::new(policy), now: Moment::default(), clients: 0 }
+    }
+
+    /// One client has a lease, under that policy.
+    pub(super) fn awake_under(policy: Policy) -> Self {
+        let mut rig = Self::of(policy);
+        rig.look(Seen::Running);
+        rig.acquire();
+        rig.ready();
+        rig
+    }
+
+    /// It is awake, and its idle window begins.
+    pub(super) fn unused_under(policy: Policy) -> Self {
+        let mut rig = Self::awake_under(policy);
+        rig.tell(Event::Release);
+        rig
     }
 
     pub(super) fn asleep() -> Self {
@@ -109,17 +129,32 @@ impl Rig {
         self.tell(Event::Deadline)
     }
 
+    pub(super) fn reconfigure(&mut self, policy: Policy, reach: Reach) -> Vec<Action> {
+        let mut out = Vec::new();
+        self.core.reconfigure(self.now, policy, reach, &mut out);
+        out
+    }
+
     pub(super) fn start(&self) -> Action {
         Action::Start { run: self.core.run(), give_up: self.now + TIMEOUT }
     }
 
     pub(super) fn stop(&self) -> Action {
-        Action::Stop { run: self.core.run() }
+        Action::Stop { run: self.core.run(), depth: Depth::Stop }
+    }
+
+    pub(super) fn pause(&self) -> Action {
+        Action::Stop { run: self.core.run(), depth: Depth::Pause }
     }
 
     pub(super) fn probe(&self) -> Action {
         Action::Probe { run: self.core.run() }
     }
+}
+
+/// It rests, and will not sleep deeper.
+pub(super) const fn asleep(rest: Rest) -> Phase {
+    Phase::Asleep { rest, deeper_at: None }
 }
 
 pub(super) fn refused(client: u64, cause: Cause) -> Action {

@@ -7,63 +7,29 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
-    Action, Admission, Backoff, Cause, Client, Event, Moment, Policy, Refused, Rest, Run, Seen,
-    Window,
+    Action, Admission, Backoff, Cause, Client, Curfew, Depth, Due, Event, From, Idle, Latecomers,
+    Moment, Phase, Policy, Question, Refused, Rest, Run, Seen, Tiers,
 };
-
-/// Where a service stands; each variant carries only what that phase needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Phase {
-    /// Nobody has looked at the target yet.
-    Unknown,
-    /// It does not run.
-    Asleep(Rest),
-    /// A start is in flight. It cannot be called back, so nothing is decided until it ends.
-    Starting {
-        /// When it was asked for.
-        began: Moment,
-    },
-    /// It runs and is asked whether it is ready; at `give_up` the wake has failed.
-    Probing {
-        /// When the wake has failed.
-        give_up: Moment,
-    },
-    /// It runs and this run was seen ready.
-    Awake {
-        /// When it sleeps; `None` while a lease is held, or when it never sleeps.
-        idle_at: Option<Moment>,
-    },
-    /// It runs, but nobody has asked yet whether this run is ready.
-    Found {
-        /// When it sleeps; `None` while a lease is held, or when it never sleeps.
-        idle_at: Option<Moment>,
-    },
-    /// A stop is in flight. It cannot be called back: whoever comes waits for its end.
-    Stopping,
-    /// The last wake failed and nothing runs, as far as is known.
-    Failed(Cause),
-}
-
-/// Why a deadline is owed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Due {
-    /// The longest waiting client has waited for the whole start timeout.
-    ClientTimeout,
-    /// The target has had its time to become ready.
-    NotReady,
-    /// The idle window ends.
-    Idle,
-}
 
 /// One service: its phase, who uses it and who waits for it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Service {
-    policy: Policy,
-    phase: Phase,
-    run: Run,
-    leases: u32,
-    /// Who waits, and until when. Arrival order is deadline order, as the time-out is one constant.
-    waiting: BTreeMap<Client, Moment>,
+    pub(super) policy: Policy,
+    pub(super) phase: Phase,
+    pub(super) run: Run,
+    pub(super) leases: u32,
+    /// Clients that are connected and keep it awake no longer.
+    pub(super) silent: u32,
+    /// While it has leases: when the last of those that are over was of use.
+    pub(super) used: Moment,
+    /// Who waits, and until when.
+    pub(super) waiting: BTreeMap<Client, Moment>,
+    /// Who is held until the curfew is over, and how long at most.
+    pub(super) held: BTreeMap<Client, Moment>,
+    pub(super) curfew: Option<Curfew>,
+    /// When it got up, as far as that matters.
+    pub(super) risen: Moment,
+    pub(super) question: Question,
     starts: Backoff,
     stops: Backoff,
 }
@@ -76,7 +42,13 @@ impl Service {
             phase: Phase::Unknown,
             run: Run::default(),
             leases: 0,
+            silent: 0,
+            used: Moment::default(),
             waiting: BTreeMap::new(),
+            held: BTreeMap::new(),
+            curfew: None,
+            risen: Moment::default(),
+            question: Question::default(),
             starts: Backoff::default(),
             stops: Backoff::default(),
         }
@@ -85,23 +57,79 @@ impl Service {
     /// A client asks for the target. The decision to stop and this admission are both made in
     /// here, one after the other, so no client falls between them.
     pub fn acquire(&mut self, now: Moment, client: Client, out: &mut Vec<Action>) -> Admission {
-        if let Phase::Awake { idle_at } = &mut self.phase {
-            *idle_at = None;
+        match self.curfew {
+            None | Some(Curfew { clients: Latecomers::Served, .. }) => self.admit(now, client, out),
+            Some(Curfew { clients: Latecomers::Refused, .. }) => {
+                Admission::Refused(Refused::Curfew(self.curfew_left(now)))
+            }
+            Some(Curfew { clients: Latecomers::Held, until }) => {
+                self.held.insert(client, until + self.policy.start_timeout);
+                Admission::Waiting
+            }
+        }
+    }
+
+    /// The same for who is no client, and is admitted in a curfew, too: administrators, and services
+    /// that depend on it.
+    pub fn acquire_anyway(
+        &mut self,
+        now: Moment,
+        client: Client,
+        out: &mut Vec<Action>,
+    ) -> Admission {
+        self.admit(now, client, out)
+    }
+
+    /// Whether a client would be admitted at once.
+    pub const fn admits_at_once(&self) -> bool {
+        let open = match self.curfew {
+            None => true,
+            Some(curfew) => matches!(curfew.clients, Latecomers::Served),
+        };
+        open && matches!(self.phase, Phase::Awake { .. })
+    }
+
+    /// A client that is no use is admitted to an awake target, and to no other: it keeps that no
+    /// longer awake.
+    pub fn acquire_uncounted(&mut self) -> Option<Admission> {
+        self.admits_at_once().then(|| {
+            self.silent += 1;
+            Admission::Granted
+        })
+    }
+
+    pub(super) fn admit(
+        &mut self,
+        now: Moment,
+        client: Client,
+        out: &mut Vec<Action>,
+    ) -> Admission {
+        if let Phase::Awake { idle } = &mut self.phase {
+            if let Idle::Asking(..) = idle {
+                out.push(Action::EndAsking);
+            }
+            *idle = Idle::Never;
             self.leases += 1;
             return Admission::Granted;
         }
         if let Some(left) = self.starts.left(now) {
             return Admission::Refused(Refused::BackOff(left));
         }
-        self.waiting.insert(client, now + self.policy.start_timeout);
+        let until = self.last_deadline(now + self.policy.start_timeout);
+        self.waiting.insert(client, until);
         match self.phase {
-            Phase::Asleep(_) | Phase::Failed(_) => self.start(now, out),
-            Phase::Found { .. } => self.probe(now, out),
+            Phase::Asleep { .. } | Phase::Failed(_) => self.start(now, out),
+            Phase::Found { idle } => {
+                if let Idle::Asking(..) = idle {
+                    out.push(Action::EndAsking);
+                }
+                self.probe(now, out);
+            }
+            Phase::Stopping { .. } => self.arm_kill(now),
             Phase::Unknown
             | Phase::Starting { .. }
             | Phase::Probing { .. }
-            | Phase::Awake { .. }
-            | Phase::Stopping => {}
+            | Phase::Awake { .. } => {}
         }
         self.check();
         Admission::Waiting
@@ -112,8 +140,15 @@ impl Service {
         match event {
             Event::Leave(client) => {
                 self.waiting.remove(&client);
+                self.held.remove(&client);
+                self.arm_kill(now);
             }
-            Event::Release => self.release(now),
+            Event::Pin => self.pin(out),
+            Event::Release => self.release(now, out),
+            Event::Doze(since) => self.doze(now, since, out),
+            Event::ReleaseSilent => self.silent = self.silent.saturating_sub(1),
+            Event::Answered(question, permission) => self.answered(now, question, permission, out),
+            Event::Curfew(curfew) => self.set_curfew(now, curfew, out),
             Event::Deadline => self.on_deadline(now, out),
             Event::Observed(run, seen) if run == self.run => self.observed(now, seen, out),
             Event::StartEnded(run, end) if run == self.run => self.start_ended(now, end, out),
@@ -129,27 +164,35 @@ impl Service {
             | Event::StopEnded(..)
             | Event::Ready(_)
             | Event::NotReady(..) => {}
-            Event::Sleep => self.sleep(out),
-            Event::Retire => self.retire(out),
+            Event::Sleep if self.leases > 0 => {}
+            Event::Sleep | Event::SleepAnyway => self.sleep(out),
+            Event::Retire => self.retire(now, out),
         }
         self.check();
     }
 
+    /// A silent client is heard of again, and uses the target from now on. False if the target is
+    /// being put to sleep already: then the client is to be cut off, before a byte of its is passed on.
+    pub fn stirs(&mut self, out: &mut Vec<Action>) -> bool {
+        let stirs = self.stir(out);
+        self.check();
+        stirs
+    }
+
     /// When [`Event::Deadline`] is owed next, and why.
     pub fn deadline(&self) -> Option<(Moment, Due)> {
-        let client = self.waiting.values().next().map(|at| (*at, Due::ClientTimeout));
+        // A client that was held may have to wait longer than one that came after it.
+        let client = self.waiting.values().min().map(|at| (*at, Due::ClientTimeout));
+        let held = self.held.values().min().map(|at| (*at, Due::ClientTimeout));
         let phase = match self.phase {
             Phase::Probing { give_up } => Some((give_up, Due::NotReady)),
-            Phase::Awake { idle_at } | Phase::Found { idle_at } => {
-                idle_at.map(|at| (at, Due::Idle))
-            }
-            Phase::Unknown
-            | Phase::Asleep(_)
-            | Phase::Starting { .. }
-            | Phase::Stopping
-            | Phase::Failed(_) => None,
+            Phase::Awake { .. }
+            | Phase::Found { .. }
+            | Phase::Asleep { .. }
+            | Phase::Stopping { .. } => self.sleep_deadline(),
+            Phase::Unknown | Phase::Starting { .. } | Phase::Failed(_) => None,
         };
-        client.into_iter().chain(phase).min()
+        client.into_iter().chain(held).chain(phase).min()
     }
 
     /// Where it stands.
@@ -162,14 +205,24 @@ impl Service {
         self.run
     }
 
-    /// How many clients use the target.
+    /// How many clients use the target, and services depend on it.
     pub const fn leases(&self) -> u32 {
         self.leases
     }
 
-    /// How many clients wait for the target.
+    /// How many clients are connected to it and keep it awake no longer.
+    pub const fn silent(&self) -> u32 {
+        self.silent
+    }
+
+    /// How many clients wait for the target, those included that are held by a curfew.
     pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.held.len()
+    }
+
+    /// The hours in which it is kept asleep, while they last.
+    pub const fn curfew(&self) -> Option<Curfew> {
+        self.curfew
     }
 
     /// For how long nobody is started for, after a failed wake.
@@ -179,44 +232,20 @@ impl Service {
 
     /// Whether an engine operation is in flight.
     pub const fn operating(&self) -> bool {
-        matches!(self.phase, Phase::Starting { .. } | Phase::Stopping)
+        matches!(self.phase, Phase::Starting { .. } | Phase::Stopping { .. })
     }
 
-    /// Names an invariant that the present state breaks.
-    pub fn broken_invariant(&self) -> Option<&'static str> {
-        let in_use = self.leases > 0 || !self.waiting.is_empty();
-        match self.phase {
-            Phase::Awake { idle_at: Some(_) } | Phase::Found { idle_at: Some(_) } if in_use => {
-                Some("a used service has no idle deadline")
-            }
-            Phase::Awake { idle_at: None } | Phase::Found { idle_at: None }
-                if self.leases == 0 && self.policy.idle != Window::Never =>
-            {
-                Some("a running target is owed a deadline, a lease or an operation")
-            }
-            Phase::Asleep(_) | Phase::Awake { .. } | Phase::Found { .. } | Phase::Failed(_)
-                if !self.waiting.is_empty() =>
-            {
-                Some("whoever waits has an operation, a probe or a first look on the way")
-            }
-            Phase::Unknown
-            | Phase::Asleep(_)
-            | Phase::Starting { .. }
-            | Phase::Probing { .. }
-            | Phase::Awake { .. }
-            | Phase::Found { .. }
-            | Phase::Stopping
-            | Phase::Failed(_) => None,
+    fn pin(&mut self, out: &mut Vec<Action>) {
+        self.leases += 1;
+        self.set_idle(Idle::Never, out);
+        if let Phase::Asleep { deeper_at, .. } = &mut self.phase {
+            *deeper_at = None;
         }
     }
 
-    fn release(&mut self, now: Moment) {
+    fn release(&mut self, now: Moment, out: &mut Vec<Action>) {
         debug_assert!(self.leases > 0, "a lease is released once");
-        self.leases = self.leases.saturating_sub(1);
-        let idle = self.idle_at(now);
-        if let Phase::Awake { idle_at } | Phase::Found { idle_at } = &mut self.phase {
-            *idle_at = idle;
-        }
+        self.unused(now, now, out);
     }
 
     fn on_deadline(&mut self, now: Moment, out: &mut Vec<Action>) {
@@ -224,44 +253,45 @@ impl Service {
             Phase::Probing { give_up } if give_up <= now => {
                 self.fail(now, Cause::NotReady, out);
             }
-            Phase::Awake { idle_at: Some(at) } | Phase::Found { idle_at: Some(at) }
-                if at <= now =>
-            {
-                self.stop(out);
-            }
             Phase::Unknown
-            | Phase::Asleep(_)
+            | Phase::Asleep { .. }
             | Phase::Starting { .. }
             | Phase::Probing { .. }
             | Phase::Awake { .. }
             | Phase::Found { .. }
-            | Phase::Stopping
+            | Phase::Stopping { .. }
             | Phase::Failed(_) => {}
         }
-        while let Some(first) = self.waiting.first_entry() {
-            if *first.get() > now {
-                break;
-            }
-            let client = *first.key();
-            first.remove();
-            out.push(Action::Refuse(client, Refused::TimedOut));
+        for waiting in [&mut self.waiting, &mut self.held] {
+            waiting.retain(|client, until| {
+                let late = *until <= now;
+                if late {
+                    out.push(Action::Refuse(*client, Refused::TimedOut));
+                }
+                !late
+            });
         }
+        self.arm_kill(now);
+        // Last, as nothing is killed for who has just been refused.
+        self.sleep_due(now, out);
     }
 
     fn observed(&mut self, now: Moment, seen: Seen, out: &mut Vec<Action>) {
         match (self.phase, seen) {
             (
-                Phase::Unknown | Phase::Asleep(_) | Phase::Failed(_),
+                Phase::Unknown | Phase::Asleep { .. } | Phase::Failed(_),
                 Seen::Running | Seen::Renewed,
             )
             | (Phase::Awake { .. } | Phase::Found { .. }, Seen::Renewed) => {
                 // Somebody else has mended what failed: there is nothing left to wait for.
                 self.starts.forgive();
                 self.run = self.run.next();
+                self.rise(now);
                 self.runs_unproven(now, out);
             }
             (Phase::Probing { .. }, Seen::Renewed) => {
                 self.run = self.run.next();
+                self.rise(now);
                 out.push(Action::Probe { run: self.run });
             }
             (Phase::Probing { .. }, Seen::Resting(Rest::Paused)) if !self.waiting.is_empty() => {
@@ -282,12 +312,22 @@ impl Service {
                 self.starts.forgive();
                 self.rest(now, rest, out);
             }
-            // An operation in flight ends with an inspect of its own; the others say nothing new.
-            (Phase::Starting { .. } | Phase::Stopping, _)
+            // The back-off goes on; but what is paused is to sleep deeper in its time, or to be stopped
+            // when the daemon ends.
+            (Phase::Failed(_), Seen::Resting(Rest::Paused)) if self.policy.tiers != Tiers::STOP => {
+                self.rest(now, Rest::Paused, out);
+            }
+            // An operation in flight ends with an inspect of its own; the others say nothing new, as
+            // since when it is paused is known.
+            (
+                Phase::Asleep { rest: Rest::Paused, deeper_at: Some(_) },
+                Seen::Resting(Rest::Paused),
+            )
+            | (Phase::Starting { .. } | Phase::Stopping { .. }, _)
             | (Phase::Probing { .. } | Phase::Awake { .. } | Phase::Found { .. }, Seen::Running)
             | (Phase::Failed(_), Seen::Resting(_)) => {}
             (
-                Phase::Unknown | Phase::Asleep(_) | Phase::Awake { .. } | Phase::Found { .. },
+                Phase::Unknown | Phase::Asleep { .. } | Phase::Awake { .. } | Phase::Found { .. },
                 Seen::Resting(rest),
             ) => self.rest(now, rest, out),
         }
@@ -299,6 +339,7 @@ impl Service {
             Ok(Seen::Running | Seen::Renewed) => {
                 // A look that was begun before the start was carried out may yet come in.
                 self.run = self.run.next();
+                self.rise(now);
                 if self.waiting.is_empty() {
                     self.runs_unproven(now, out);
                 } else {
@@ -306,30 +347,38 @@ impl Service {
                 }
             }
             Ok(Seen::Resting(Rest::Missing)) => self.fail(now, Cause::Missing, out),
-            Ok(Seen::Resting(Rest::Stopped | Rest::Paused)) => {
+            Ok(Seen::Resting(Rest::Stopped)) => self.fail(now, Cause::StartFailed, out),
+            Ok(seen @ Seen::Resting(Rest::Paused)) => {
                 self.fail(now, Cause::StartFailed, out);
+                self.observed(now, seen, out);
             }
             Err(cause) => self.fail(now, cause, out),
         }
     }
 
     fn stop_ended(&mut self, now: Moment, end: Result<Seen, Cause>, out: &mut Vec<Action>) {
-        if self.phase != Phase::Stopping {
-            return;
-        }
-        match end {
-            Ok(Seen::Resting(rest)) => {
+        let Phase::Stopping { depth, from, .. } = self.phase else { return };
+        match (end, from) {
+            // It was to sleep deeper than that.
+            (Ok(Seen::Resting(Rest::Paused)) | Err(_), From::Paused) if depth == Depth::Stop => {
+                let retry = self.stops.fail(now);
+                self.rest(now, Rest::Paused, out);
+                // Not under who has come to use it meanwhile.
+                if let Phase::Asleep { deeper_at: Some(at), .. } = &mut self.phase {
+                    *at = retry;
+                }
+            }
+            (Ok(Seen::Resting(rest)), _) => {
                 self.stops.succeed();
-                self.run = self.run.next();
                 self.rest(now, rest, out);
             }
             // The stop failed: it still runs, and is as good as found running. The pause keeps an
             // idle window of nothing from asking a stubborn engine in a tight loop.
-            Ok(Seen::Running | Seen::Renewed) | Err(_) => {
+            (Ok(Seen::Running | Seen::Renewed) | Err(_), _) => {
                 self.run = self.run.next();
                 let retry = self.stops.fail(now);
                 self.runs_unproven(now, out);
-                if let Phase::Found { idle_at: Some(at) } = &mut self.phase {
+                if let Some(Idle::At(at)) = self.phase.idle_mut() {
                     *at = retry.max(*at);
                 }
             }
@@ -343,41 +392,34 @@ impl Service {
             self.leases += 1;
             out.push(Action::Grant(client));
         }
-        self.phase = Phase::Awake { idle_at: self.idle_at(now) };
+        self.phase = Phase::Awake { idle: self.idle(now) };
     }
 
     fn sleep(&mut self, out: &mut Vec<Action>) {
         match self.phase {
-            Phase::Awake { .. } | Phase::Found { .. } if self.leases == 0 => self.stop(out),
+            Phase::Probing { .. } | Phase::Awake { .. } | Phase::Found { .. }
+                if self.waiting.is_empty() =>
+            {
+                self.stop(self.policy.tiers.first, From::Running, out);
+            }
             Phase::Unknown
-            | Phase::Asleep(_)
+            | Phase::Asleep { .. }
             | Phase::Starting { .. }
             | Phase::Probing { .. }
             | Phase::Awake { .. }
             | Phase::Found { .. }
-            | Phase::Stopping
-            | Phase::Failed(_) => {}
-        }
-    }
-
-    fn retire(&mut self, out: &mut Vec<Action>) {
-        for client in std::mem::take(&mut self.waiting).into_keys() {
-            out.push(Action::Refuse(client, Refused::ShuttingDown));
-        }
-        match self.phase {
-            Phase::Probing { .. } | Phase::Awake { .. } | Phase::Found { .. } => self.stop(out),
-            Phase::Unknown
-            | Phase::Asleep(_)
-            | Phase::Starting { .. }
-            | Phase::Stopping
+            | Phase::Stopping { .. }
             | Phase::Failed(_) => {}
         }
     }
 
     /// The target runs and nobody has seen this run ready.
-    fn runs_unproven(&mut self, now: Moment, out: &mut Vec<Action>) {
+    pub(super) fn runs_unproven(&mut self, now: Moment, out: &mut Vec<Action>) {
         if self.waiting.is_empty() {
-            self.phase = Phase::Found { idle_at: self.idle_at(now) };
+            if let Some(Idle::Asking(..)) = self.phase.idle() {
+                out.push(Action::EndAsking);
+            }
+            self.phase = Phase::Found { idle: self.idle(now) };
         } else {
             self.probe(now, out);
         }
@@ -386,7 +428,10 @@ impl Service {
     /// The target does not run.
     fn rest(&mut self, now: Moment, rest: Rest, out: &mut Vec<Action>) {
         self.run = self.run.next();
-        self.phase = Phase::Asleep(rest);
+        if let Some(Idle::Asking(..)) = self.phase.idle() {
+            out.push(Action::EndAsking);
+        }
+        self.phase = Phase::Asleep { rest, deeper_at: self.deeper_at(now, rest) };
         if !self.waiting.is_empty() {
             self.start(now, out);
         }
@@ -407,12 +452,6 @@ impl Service {
         out.push(Action::Probe { run: self.run });
     }
 
-    fn stop(&mut self, out: &mut Vec<Action>) {
-        self.run = self.run.next();
-        self.phase = Phase::Stopping;
-        out.push(Action::Stop { run: self.run });
-    }
-
     /// A wake has failed: whoever waits is refused, and what may still run is settled.
     fn fail(&mut self, now: Moment, cause: Cause, out: &mut Vec<Action>) {
         self.starts.fail(now);
@@ -420,30 +459,29 @@ impl Service {
         for client in std::mem::take(&mut self.waiting).into_keys() {
             out.push(Action::Refuse(client, Refused::Failed(cause)));
         }
-        match cause {
-            Cause::NotReady | Cause::Unreachable if self.leases == 0 => self.stop(out),
-            // Somebody still holds a lease of an earlier run: the end of it starts the idle window.
-            Cause::NotReady | Cause::Unreachable => self.phase = Phase::Found { idle_at: None },
-            Cause::StartFailed | Cause::Exited | Cause::Missing | Cause::EngineAway => {
-                self.run = self.run.next();
-                self.phase = Phase::Failed(cause);
-            }
+        let runs = match cause {
+            Cause::NotReady | Cause::Unreachable => true,
+            Cause::Dependency => matches!(self.phase, Phase::Probing { .. }),
+            Cause::StartFailed | Cause::Exited | Cause::Missing | Cause::EngineAway => false,
+        };
+        if !runs {
+            self.run = self.run.next();
+            self.phase = Phase::Failed(cause);
+        } else if self.leases == 0 {
+            self.stop(Depth::Stop, From::Running, out);
+        } else {
+            // Somebody holds a lease of an earlier run, or depends on it: the end of that starts
+            // the idle window.
+            self.phase = Phase::Found { idle: Idle::Never };
         }
     }
 
     /// The deadline of who waits longest from now, but no sooner than `least`.
     fn last_deadline(&self, least: Moment) -> Moment {
-        self.waiting.values().next_back().copied().unwrap_or(least).max(least)
+        self.waiting.values().max().copied().unwrap_or(least).max(least)
     }
 
-    fn idle_at(&self, now: Moment) -> Option<Moment> {
-        match self.policy.idle {
-            Window::After(window) if self.leases == 0 => Some(now + window),
-            Window::After(_) | Window::Never => None,
-        }
-    }
-
-    fn check(&self) {
+    pub(super) fn check(&self) {
         debug_assert_eq!(self.broken_invariant(), None, "{self:?}");
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::rig::{ALMOST, IDLE, MISSING, PAUSED, Rig, SECOND, STOPPED, TIMEOUT, refused};
+use super::rig::{ALMOST, IDLE, MISSING, PAUSED, Rig, SECOND, STOPPED, TIMEOUT, asleep, refused};
 use super::{
-    Action, Admission, Cause, Client, Due, Event, Phase, Refused, Rest, Run, Seen, Window,
+    Action, Admission, Cause, Client, Due, Event, Idle, Phase, Refused, Rest, Run, Seen, Window,
 };
 
 #[test]
@@ -42,7 +42,7 @@ fn the_first_client_starts_it_and_the_others_wait_for_the_same_start() {
 fn a_paused_target_is_started_like_a_stopped_one() {
     let mut rig = Rig::asleep();
     rig.look(PAUSED);
-    assert_eq!(rig.core.phase(), Phase::Asleep(Rest::Paused));
+    assert_eq!(rig.core.phase(), asleep(Rest::Paused));
     let (_, asked) = rig.acquire();
     assert_eq!(asked, [rig.start()]);
 }
@@ -125,7 +125,7 @@ fn paused_before_readiness_it_is_thawed_if_somebody_waits() {
     let mut rig = Rig::probing();
     rig.tell(Event::Leave(Client(1)));
     assert_eq!(rig.look(PAUSED), []);
-    assert_eq!(rig.core.phase(), Phase::Asleep(Rest::Paused));
+    assert_eq!(rig.core.phase(), asleep(Rest::Paused));
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn put_to_rest_by_others_it_is_asleep_and_leases_end_in_their_own_time() {
     for rest in [Rest::Stopped, Rest::Paused, Rest::Missing] {
         let mut rig = Rig::awake();
         assert_eq!(rig.look(Seen::Resting(rest)), []);
-        assert_eq!(rig.core.phase(), Phase::Asleep(rest));
+        assert_eq!(rig.core.phase(), asleep(rest));
         rig.tell(Event::Release);
         assert_eq!((rig.core.leases(), rig.core.deadline()), (0, None));
     }
@@ -218,7 +218,7 @@ fn with_nobody_there_a_stop_ends_asleep() {
     for rest in [Rest::Stopped, Rest::Paused, Rest::Missing] {
         let mut rig = Rig::stopping();
         assert_eq!(rig.stop_ends(Ok(Seen::Resting(rest))), []);
-        assert_eq!((rig.core.phase(), rig.core.deadline()), (Phase::Asleep(rest), None));
+        assert_eq!((rig.core.phase(), rig.core.deadline()), (asleep(rest), None));
     }
 }
 
@@ -367,6 +367,11 @@ fn asked_to_sleep_it_does_not_wait_for_the_end_of_its_window_unless_it_is_used()
     let asked = rig.tell(Event::Sleep);
     assert_eq!(asked, [rig.stop()]);
     assert_eq!(rig.tell(Event::Sleep), []);
+    // Whoever it was woken for has left.
+    let mut rig = Rig::probing();
+    rig.tell(Event::Leave(Client(1)));
+    let asked = rig.tell(Event::Sleep);
+    assert_eq!(asked, [rig.stop()]);
     // What never sleeps by idleness does so when it is told to.
     for mut rig in [Rig::found(), Rig::new(Window::Never)] {
         rig.look(Seen::Running);
@@ -393,6 +398,26 @@ fn asked_to_sleep_what_does_not_run_or_is_being_woken_stays_as_it_is() {
 }
 
 #[test]
+fn asked_to_sleep_anyway_it_is_stopped_under_its_clients_and_the_next_wakes_it_again() {
+    let mut rig = Rig::awake();
+    assert_eq!(rig.tell(Event::Sleep), []);
+    let asked = rig.tell(Event::SleepAnyway);
+    assert_eq!(asked, [rig.stop()]);
+    assert_eq!(rig.acquire(), (Admission::Waiting, vec![]));
+    let asked = rig.stop_ends(Ok(STOPPED));
+    assert_eq!(asked, [rig.start()]);
+    // The lease of the life that is over ends in its own time.
+    rig.start_ends(Ok(Seen::Running));
+    rig.ready();
+    assert_eq!(rig.core.leases(), 2);
+    rig.tell(Event::Release);
+    assert!(matches!(rig.core.phase(), Phase::Awake { idle: Idle::Never }));
+    for mut rig in [Rig::starting(), Rig::probing(), Rig::asleep(), Rig::failed(Cause::Exited)] {
+        assert_eq!(rig.tell(Event::SleepAnyway), []);
+    }
+}
+
+#[test]
 fn at_the_end_of_the_daemon_what_runs_is_stopped_whoever_uses_it() {
     for mut rig in [Rig::awake(), Rig::found()] {
         let asked = rig.tell(Event::Retire);
@@ -411,4 +436,51 @@ fn at_the_end_of_the_daemon_what_runs_is_stopped_whoever_uses_it() {
     for mut rig in [Rig::asleep(), Rig::stopping(), Rig::failed(Cause::Exited)] {
         assert_eq!(rig.tell(Event::Retire), []);
     }
+}
+
+#[test]
+fn a_pin_keeps_it_awake_and_starts_nothing() {
+    for mut rig in [Rig::asleep(), Rig::failed(Cause::Exited), Rig::new(Window::After(IDLE))] {
+        let phase = rig.core.phase();
+        assert_eq!(rig.tell(Event::Pin), []);
+        assert_eq!((rig.core.phase(), rig.core.leases()), (phase, 1));
+    }
+    let mut rig = Rig::found();
+    assert_eq!(rig.tell(Event::Pin), []);
+    assert_eq!(rig.core.deadline(), None);
+    assert_eq!(rig.tell(Event::Sleep), []);
+    assert_eq!(rig.pass(IDLE * 3), []);
+    assert_eq!(rig.tell(Event::Release), []);
+    assert_eq!(rig.core.deadline(), Some((rig.now + IDLE, Due::Idle)));
+}
+
+#[test]
+fn whoever_asks_for_what_was_pinned_while_it_stopped_is_served_by_a_new_start() {
+    let mut rig = Rig::stopping();
+    rig.tell(Event::Pin);
+    assert_eq!(rig.acquire(), (Admission::Waiting, vec![]));
+    let asked = rig.stop_ends(Ok(STOPPED));
+    assert_eq!(asked, [rig.start()]);
+    rig.start_ends(Ok(Seen::Running));
+    rig.ready();
+    rig.tell(Event::Release);
+    assert_eq!(rig.core.deadline(), None, "the pin is still there");
+}
+
+#[test]
+fn without_what_it_needs_nothing_was_started_and_what_runs_is_stopped_unless_it_is_used() {
+    let mut rig = Rig::starting();
+    let asked = rig.start_ends(Err(Cause::Dependency));
+    assert_eq!(asked, [Action::Report(Cause::Dependency), refused(1, Cause::Dependency)]);
+    assert_eq!(rig.core.phase(), Phase::Failed(Cause::Dependency));
+    let unready = |rig: &mut Rig| {
+        rig.acquire();
+        rig.tell(Event::NotReady(rig.core.run(), Cause::Dependency))
+    };
+    let mut rig = Rig::found();
+    assert_eq!(unready(&mut rig).last(), Some(&rig.stop()));
+    let mut rig = Rig::found();
+    rig.tell(Event::Pin);
+    unready(&mut rig);
+    assert_eq!(rig.core.phase(), Phase::Found { idle: Idle::Never });
 }

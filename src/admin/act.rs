@@ -4,13 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::{Response, StatusCode};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use super::Desk;
 use super::answer::{Body, json, problem};
+use super::holds::HeldBefore;
 use super::route::{Asking, Subject};
-use crate::activation::{Cause, Refused};
-use crate::driver::{Lease, Slept};
+use crate::activation::Refused;
+use crate::clock::unix_time;
+use crate::driver::{self, Clients, Kept, Lease, ServiceHandle, Slept, Waker};
+use crate::history::Hold;
 
 /// How long an answer may take once there is one.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -37,14 +43,14 @@ pub(super) async fn wake(asking: &Asking, subject: Subject, waits: Waits) -> Res
                 drop(lease);
                 standing(&subject, StatusCode::OK)
             }
-            Err(refused) => refusal(refused),
+            Err(refused) => failure(&subject, refused),
         };
     }
     let Some(waking) = asking.desk.holds.waking(&subject.name) else {
         return standing(&subject, StatusCode::ACCEPTED);
     };
     let handle = subject.service.handle.clone();
-    let mut acquiring = Box::pin(async move { handle.acquire(0).await });
+    let mut acquiring = Box::pin(async move { handle.wake_as(Waker::Administrator).await });
     tokio::select! {
         biased;
         at_once = &mut acquiring => match at_once {
@@ -52,7 +58,7 @@ pub(super) async fn wake(asking: &Asking, subject: Subject, waits: Waits) -> Res
                 drop(lease);
                 standing(&subject, StatusCode::OK)
             }
-            Err(refused) => refusal(refused),
+            Err(refused) => failure(&subject, refused),
         },
         () = std::future::ready(()) => {
             let ended = asking.desk.draining.clone();
@@ -69,21 +75,47 @@ pub(super) async fn wake(asking: &Asking, subject: Subject, waits: Waits) -> Res
     }
 }
 
-/// Puts it to sleep without waiting for the end of the idle window, unless somebody uses it.
-pub(super) fn sleep(asking: &Asking, subject: &Subject) -> Response<Body> {
-    let why_not = match subject.service.handle.sleep() {
+/// Puts it to sleep without waiting for the end of the idle window; who holds it or uses it is in the
+/// way, or is cut off.
+pub(super) fn sleep(asking: &Asking, subject: &Subject, clients: Clients) -> Response<Body> {
+    let slept = subject.service.handle.sleep(clients);
+    let released = match (clients, slept) {
+        (Clients::ComeFirst, _) | (_, Slept::Needed) => false,
+        (Clients::AreCutOff, Slept::Begins | Slept::Already | Slept::Used | Slept::NotYet) => {
+            end_hold(asking, subject)
+        }
+    };
+    let needed = || {
+        let by = subject.service.needed_by.join(", ");
+        format!("a service that depends on it is awake; put that to sleep first: {by}")
+    };
+    let why_not = match slept {
         Slept::Begins => {
-            info!(service = subject.name, uid = asking.uid, "going to sleep, as it was asked to");
+            info!(
+                service = subject.name,
+                uid = asking.uid,
+                forced = clients == Clients::AreCutOff,
+                released,
+                "going to sleep, as it was asked to"
+            );
             return standing(subject, StatusCode::ACCEPTED);
         }
         Slept::Already => return standing(subject, StatusCode::OK),
+        Slept::Needed => needed(),
         Slept::NotYet => "it is being woken, or was not looked at yet: try again".to_owned(),
         Slept::Used => {
-            let (view, held) = (subject.view(), subject.service.handle.details().kept > 0);
+            let (view, details) = (subject.view(), subject.service.handle.details());
+            let by_the_clock = details.by_the_clock;
+            let held = details.kept > u32::from(by_the_clock);
+            let pinned = details.status.pinned > 0;
             let reasons = [
                 (view.connections > 0).then(|| format!("{} connections use it", view.connections)),
                 (view.waiting > 0).then(|| format!("{} wait for it", view.waiting)),
                 held.then(|| "it is held, release it first".to_owned()),
+                by_the_clock.then(|| {
+                    "its hours keep it awake (--awake): only a forced sleep ends that".to_owned()
+                }),
+                pinned.then(needed),
             ];
             let reasons: Vec<String> = reasons.into_iter().flatten().collect();
             // Who was in the way may have left since.
@@ -104,46 +136,118 @@ pub(super) async fn hold(
     }
     let lease = match acquire(asking, &subject).await {
         Ok(lease) => lease.keep(),
-        Err(refused) => return refusal(refused),
+        Err(refused) => return failure(&subject, refused),
     };
     let span = time.map(|time| humantime::format_duration(time).to_string());
     info!(service = subject.name, uid = asking.uid, time = span, "held");
-    let released = CancellationToken::new();
-    let number = asking.desk.holds.put(&subject.name, lease, released.clone());
-    if let Some(time) = time {
-        let holds = Arc::clone(&asking.desk.holds);
-        let name = subject.name.clone();
-        asking.tasks.spawn(async move {
-            tokio::select! {
-                () = tokio::time::sleep(time) => {
-                    info!(service = name, "the time of its hold is over");
-                    holds.end(&name, number);
-                }
-                () = released.cancelled() => {}
-            }
-        });
-    }
+    let hold = Hold::new(time.map(|time| unix_time().saturating_add(time)));
+    let service = &subject.service.handle;
+    keep(&asking.desk, &asking.tasks, &subject.name, service, lease, hold);
     if let Some(ends) = ends(asking) {
         // The end came in between.
         asking.desk.holds.release_all();
+        service.remember_hold(None);
         return ends;
     }
     standing(&subject, StatusCode::OK)
 }
 
+/// Holds what was held when the last daemon ended, and wakes it if it does not run.
+pub(super) fn hold_again(desk: &Arc<Desk>, tasks: &TaskTracker, before: HeldBefore) {
+    let HeldBefore { name, service, lease, hold } = before;
+    if desk.draining.is_cancelled() {
+        return;
+    }
+    let left = hold.left(unix_time());
+    let span = left.map(|left| humantime::format_duration(whole(left)).to_string());
+    info!(service = name, time = span, "held, as it was when the last daemon ended");
+    keep(desk, tasks, &name, &service, lease, hold);
+    let ended = desk.draining.clone();
+    tasks.spawn(async move {
+        // Why it fails is told by the driver; whoever comes next wakes it, and then it is held.
+        tokio::select! {
+            lease = service.wake_as(Waker::Administrator) => drop(lease),
+            () = ended.cancelled() => {}
+        }
+    });
+}
+
+/// Keeps it to the end of the hold, or until it is released.
+fn keep(
+    desk: &Arc<Desk>,
+    tasks: &TaskTracker,
+    name: &str,
+    service: &ServiceHandle,
+    lease: Kept,
+    hold: Hold,
+) {
+    let released = CancellationToken::new();
+    let number = desk.holds.put(service, lease, released.clone());
+    service.remember_hold(Some(hold));
+    let Some(left) = hold.left(unix_time()) else { return };
+    let (desk, name, service) = (Arc::clone(desk), name.to_owned(), service.clone());
+    tasks.spawn(async move {
+        tokio::select! {
+            () = tokio::time::sleep(left) => {
+                info!(service = name, "the time of its hold is over");
+                if desk.holds.end(number) {
+                    service.remember_hold(None);
+                }
+            }
+            () = released.cancelled() => {}
+        }
+    });
+}
+
+/// Without what is less than a second.
+fn whole(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs())
+}
+
 /// Ends the hold; the idle window begins if nobody else uses it.
 pub(super) fn release(asking: &Asking, subject: &Subject) -> Response<Body> {
-    if asking.desk.holds.release(&subject.name) {
+    if end_hold(asking, subject) {
         info!(service = subject.name, uid = asking.uid, "released");
     }
     standing(subject, StatusCode::OK)
+}
+
+/// Ends its hold, for the next daemon, too; false if there is none.
+fn end_hold(asking: &Asking, subject: &Subject) -> bool {
+    let service = &subject.service.handle;
+    let held = asking.desk.holds.release(service);
+    service.remember_hold(None);
+    held
+}
+
+/// Has the configuration read anew.
+pub(super) async fn reload(asking: &Asking) -> Response<Body> {
+    if let Some(ends) = ends(asking) {
+        return ends;
+    }
+    info!(uid = asking.uid, "a reload is asked for");
+    asking.limit.send_replace(None);
+    let (answer, changes) = oneshot::channel();
+    let sent = asking.desk.reloads.try_send(answer).is_ok();
+    let changes = if sent { changes.await.ok() } else { None };
+    asking.limit.send_replace(Some(ANSWER_LIMIT));
+    match changes {
+        Some(Ok(changes)) => json(StatusCode::OK, &changes),
+        Some(Err(wrong)) => {
+            problem(StatusCode::UNPROCESSABLE_ENTITY, format!("nothing is changed:\n{wrong}"))
+        }
+        None => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "it is being reloaded, or ends: try again in a moment",
+        ),
+    }
 }
 
 /// A lease, for as long as the core lets its clients wait.
 async fn acquire(asking: &Asking, subject: &Subject) -> Result<Lease, Refused> {
     asking.limit.send_replace(None);
     let lease = tokio::select! {
-        lease = subject.service.handle.acquire(0) => lease,
+        lease = subject.service.handle.wake_as(Waker::Administrator) => lease,
         () = asking.desk.draining.cancelled() => Err(Refused::ShuttingDown),
     };
     asking.limit.send_replace(Some(ANSWER_LIMIT));
@@ -158,26 +262,30 @@ fn standing(subject: &Subject, status: StatusCode) -> Response<Body> {
     json(status, &subject.view())
 }
 
-fn refusal(refused: Refused) -> Response<Body> {
-    let why = match refused {
-        Refused::Failed(cause) => format!("the wake failed: {}", reason(cause)),
-        Refused::BackOff(left) => format!(
-            "the last wake failed; the next is tried no sooner than in {:.1} s",
-            left.as_secs_f32()
-        ),
-        Refused::TimedOut => "it was not awake within the start timeout".to_owned(),
-        Refused::ShuttingDown => "the daemon ends".to_owned(),
-    };
-    problem(StatusCode::SERVICE_UNAVAILABLE, format!("{why}; its log says more"))
+/// Why it is not woken, and why its last wake failed where that is the reason.
+fn failure(subject: &Subject, refused: Refused) -> Response<Body> {
+    let last = subject.service.handle.details().failure;
+    match (refused, last) {
+        (Refused::Failed(_), Some(why)) => {
+            let why = format!("the wake failed: {why}; its log says more");
+            problem(StatusCode::SERVICE_UNAVAILABLE, why)
+        }
+        (Refused::BackOff(_), Some(why)) => {
+            let why = format!("{} ({why}); its log says more", driver::refusal(refused));
+            problem(StatusCode::SERVICE_UNAVAILABLE, why)
+        }
+        (
+            Refused::Failed(_)
+            | Refused::BackOff(_)
+            | Refused::Curfew(_)
+            | Refused::TimedOut
+            | Refused::ShuttingDown,
+            _,
+        ) => refusal(refused),
+    }
 }
 
-const fn reason(cause: Cause) -> &'static str {
-    match cause {
-        Cause::StartFailed => "the engine did not start it",
-        Cause::Exited => "it ended before it was ready",
-        Cause::Missing => "there is no such container",
-        Cause::NotReady => "it was not ready within the start timeout",
-        Cause::Unreachable => "it cannot be reached",
-        Cause::EngineAway => "the engine could not be asked",
-    }
+fn refusal(refused: Refused) -> Response<Body> {
+    let why = driver::refusal(refused);
+    problem(StatusCode::SERVICE_UNAVAILABLE, format!("{why}; its log says more"))
 }

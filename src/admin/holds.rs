@@ -1,13 +1,27 @@
 //! Leases that the admin interface keeps, one a service, and wakes under way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::driver::Kept;
+use crate::driver::{Kept, ServiceHandle};
+use crate::history;
 
-/// All of them, by the names of their services.
+/// A service that was held when the last daemon ended.
+#[derive(Debug)]
+pub struct HeldBefore {
+    /// Its name.
+    pub name: String,
+    /// It.
+    pub service: ServiceHandle,
+    /// What keeps it awake since it was known.
+    pub lease: Kept,
+    /// Until when it is held.
+    pub hold: history::Hold,
+}
+
+/// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
     inner: Mutex<Inner>,
@@ -15,7 +29,8 @@ pub(super) struct Holds {
 
 #[derive(Debug, Default)]
 struct Inner {
-    held: BTreeMap<String, Hold>,
+    /// One a service, whatever that is called by now.
+    held: Vec<Hold>,
     numbers: u64,
     waking: BTreeSet<String>,
 }
@@ -26,7 +41,7 @@ struct Hold {
     number: u64,
     /// Ends the hold's timer.
     _timer: DropGuard,
-    _lease: Kept,
+    lease: Kept,
 }
 
 /// A wake under way; its end is its drop.
@@ -39,29 +54,31 @@ pub(super) struct Waking {
 impl Holds {
     /// Holds it from now on; an earlier hold is replaced. `released` is cancelled when this one is
     /// over. Answers its number.
-    pub(super) fn put(&self, name: &str, lease: Kept, released: CancellationToken) -> u64 {
+    pub(super) fn put(
+        &self,
+        service: &ServiceHandle,
+        lease: Kept,
+        released: CancellationToken,
+    ) -> u64 {
         let mut inner = self.lock();
         inner.numbers += 1;
         let number = inner.numbers;
-        let hold = Hold { number, _timer: released.drop_guard(), _lease: lease };
-        let earlier = inner.held.insert(name.to_owned(), hold);
+        let earlier = inner.take(|hold| hold.lease.is_of(service));
+        inner.held.push(Hold { number, _timer: released.drop_guard(), lease });
         drop(inner);
         drop(earlier);
         number
     }
 
-    /// Ends the hold of that number, if it is still the present one.
-    pub(super) fn end(&self, name: &str, number: u64) {
-        let mut inner = self.lock();
-        let over = inner.held.get(name).is_some_and(|hold| hold.number == number);
-        let hold = if over { inner.held.remove(name) } else { None };
-        drop(inner);
-        drop(hold);
+    /// Ends the hold of that number; false if it was ended before.
+    pub(super) fn end(&self, number: u64) -> bool {
+        let hold = self.lock().take(|hold| hold.number == number);
+        hold.is_some()
     }
 
     /// Ends the hold; false if there is none.
-    pub(super) fn release(&self, name: &str) -> bool {
-        let hold = self.lock().held.remove(name);
+    pub(super) fn release(&self, service: &ServiceHandle) -> bool {
+        let hold = self.lock().take(|hold| hold.lease.is_of(service));
         hold.is_some()
     }
 
@@ -79,6 +96,13 @@ impl Holds {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn take(&mut self, is: impl Fn(&Hold) -> bool) -> Option<Hold> {
+        let at = self.held.iter().position(is)?;
+        Some(self.held.swap_remove(at))
     }
 }
 

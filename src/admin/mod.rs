@@ -12,17 +12,21 @@ mod route;
 mod server;
 mod socket;
 mod view;
+mod why;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub use holds::HeldBefore;
 pub use socket::ControlSocket;
-pub use view::{Because, Problem, ServiceView, StateWord, StatusView, WakeView};
+pub use view::{
+    Because, Changes, Problem, ServiceView, SoFarView, StateWord, StatusView, WakeView,
+};
 
 use crate::driver::ServiceHandle;
 use holds::Holds;
@@ -34,10 +38,19 @@ pub struct Administered {
     pub container: String,
     /// The service itself.
     pub handle: ServiceHandle,
+    /// The names of those that it is awake with: those that depend on it, or whose companion it is.
+    pub needed_by: Vec<String>,
 }
 
 /// All services of the process, by their names.
 pub type Services = Arc<BTreeMap<String, Administered>>;
+
+/// A wish that the configuration be read anew; answered with what has changed, or with what is wrong,
+/// a line each.
+pub type Reload = oneshot::Sender<Result<Changes, String>>;
+
+/// How many such wishes may wait.
+const RELOADS: usize = 4;
 
 /// The running interface.
 #[derive(Debug)]
@@ -53,6 +66,7 @@ pub struct Admin {
 #[derive(Debug)]
 struct Desk {
     services: watch::Receiver<Services>,
+    reloads: mpsc::Sender<Reload>,
     holds: Arc<Holds>,
     /// The process drains: nothing is woken or held any more.
     draining: CancellationToken,
@@ -60,18 +74,24 @@ struct Desk {
 }
 
 impl Admin {
-    /// Begins to answer on `socket`; `services` may change.
-    pub fn begin(socket: ControlSocket, services: watch::Receiver<Services>) -> Self {
+    /// Begins to answer on `socket`; `services` may change, and those of `held` are held again. What comes back are wishes to be heeded.
+    pub fn begin(
+        socket: ControlSocket,
+        services: watch::Receiver<Services>,
+        held: mpsc::UnboundedReceiver<HeldBefore>,
+    ) -> (Self, mpsc::Receiver<Reload>) {
+        let (reloads, wishes) = mpsc::channel(RELOADS);
         let ended = CancellationToken::new();
         let desk = Arc::new(Desk {
             services,
+            reloads,
             holds: Arc::default(),
             draining: CancellationToken::new(),
             ended: ended.clone(),
         });
         info!(path = %socket.file.path().display(), "control socket");
-        let task = tokio::spawn(server::serve(socket.listener, Arc::clone(&desk)));
-        Self { desk, ended, task, socket: socket.file }
+        let task = tokio::spawn(server::serve(socket.listener, Arc::clone(&desk), held));
+        (Self { desk, ended, task, socket: socket.file }, wishes)
     }
 
     /// Ends all holds and wakes nothing any more; status and events go on.

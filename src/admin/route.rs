@@ -12,6 +12,7 @@ use super::answer::{Body, json, lines, only, problem};
 use super::view::{ServiceView, StatusView};
 use super::{Administered, Desk, act, events};
 use crate::config::duration::parse_positive;
+use crate::driver::Clients;
 
 /// A client and what it may use.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub(super) async fn route(request: Request<Incoming>, asking: Arc<Asking>) -> Re
         ["v1", "status"] if get => json(StatusCode::OK, &status(&asking.desk)),
         ["v1", "events"] if get => follow(&asking),
         ["v1", "status" | "events"] => only("GET"),
+        ["v1", "reload"] if post => act::reload(&asking).await,
+        ["v1", "reload"] => only("POST"),
         ["v1", "services", name] => match asking.desk.subject(name) {
             Err(unknown) => problem(StatusCode::NOT_FOUND, unknown),
             Ok(subject) if get => json(StatusCode::OK, &subject.view()),
@@ -66,15 +69,15 @@ pub(super) async fn route(request: Request<Incoming>, asking: Arc<Asking>) -> Re
             match (verb, parameters(verb, &query)) {
                 (_, Err(wrong)) => problem(StatusCode::BAD_REQUEST, wrong),
                 ("wake", Ok(given)) => act::wake(&asking, subject, given.waits).await,
-                ("sleep", Ok(_)) => act::sleep(&asking, &subject),
+                ("sleep", Ok(given)) => act::sleep(&asking, &subject, given.clients),
                 ("hold", Ok(given)) => act::hold(&asking, subject, given.time).await,
                 (_, Ok(_)) => act::release(&asking, &subject),
             }
         }
         _ => problem(
             StatusCode::NOT_FOUND,
-            "not known; there are /v1/status, /v1/events and /v1/services/NAME, and below that \
-             wake, sleep, hold and release",
+            "not known; there are /v1/status, /v1/events, /v1/reload and /v1/services/NAME, and \
+             below that wake, sleep, hold and release",
         ),
     }
 }
@@ -112,6 +115,7 @@ fn follow(asking: &Asking) -> Response<Body> {
 struct Parameters {
     waits: act::Waits,
     time: Option<Duration>,
+    clients: Clients,
 }
 
 fn parameters(verb: &str, query: &str) -> Result<Parameters, String> {
@@ -120,6 +124,8 @@ fn parameters(verb: &str, query: &str) -> Result<Parameters, String> {
         match (verb, pair.split_once('=').unwrap_or((pair, ""))) {
             ("wake", ("wait", "1")) => given.waits = act::Waits::ForTheEnd,
             ("wake", ("wait", "0")) => given.waits = act::Waits::ForTheBeginning,
+            ("sleep", ("force", "1")) => given.clients = Clients::AreCutOff,
+            ("sleep", ("force", "0")) => given.clients = Clients::ComeFirst,
             ("hold", ("for", time)) => {
                 // Spaces come as they are allowed to in a query.
                 let time = time.replace("%20", " ").replace('+', " ");
@@ -127,6 +133,7 @@ fn parameters(verb: &str, query: &str) -> Result<Parameters, String> {
             }
             ("wake", _) => return Err(format!("{pair}: wake takes wait=1 alone")),
             ("hold", _) => return Err(format!("{pair}: hold takes for=DURATION alone")),
+            ("sleep", _) => return Err(format!("{pair}: sleep takes force=1 alone")),
             _ => return Err(format!("{pair}: {verb} takes no parameter")),
         }
     }
@@ -145,11 +152,16 @@ mod tests {
         assert_eq!(parameters("hold", "for=1h").unwrap().time, hour);
         assert_eq!(parameters("hold", "").unwrap().time, None);
         assert_eq!(parameters("wake", "wait=1").unwrap().waits, act::Waits::ForTheEnd);
-        for (verb, query) in
-            [("hold", "for=0s"), ("hold", "for="), ("hold", "wait=1"), ("wake", "wait=2")]
-        {
+        for (verb, query) in [
+            ("hold", "for=0s"),
+            ("hold", "for="),
+            ("hold", "wait=1"),
+            ("wake", "wait=2"),
+            ("sleep", "now"),
+        ] {
             assert!(parameters(verb, query).is_err(), "{verb} {query}");
         }
-        assert!(parameters("sleep", "now").unwrap_err().contains("no parameter"));
+        assert_eq!(parameters("sleep", "force=1").unwrap().clients, Clients::AreCutOff);
+        assert!(parameters("release", "now").unwrap_err().contains("no parameter"));
     }
 }

@@ -8,12 +8,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use super::Desk;
+use super::act::hold_again;
+use super::holds::HeldBefore;
 use super::route::{Asking, route};
 use crate::activation::Pauses;
 
@@ -34,11 +36,21 @@ const HEAD_SIZE: usize = 16 * 1024;
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// Serves until the desk's end; then ends everybody.
-pub(super) async fn serve(listener: UnixListener, desk: Arc<Desk>) {
+pub(super) async fn serve(
+    listener: UnixListener,
+    desk: Arc<Desk>,
+    mut held: mpsc::UnboundedReceiver<HeldBefore>,
+) {
     let places = Arc::new(Semaphore::new(CLIENTS));
     let streams = Arc::new(Semaphore::new(STREAMS));
     let tasks = TaskTracker::new();
     let mut pauses = Pauses::accept();
+    let holding = async {
+        while let Some(before) = held.recv().await {
+            hold_again(&desk, &tasks, before);
+        }
+        std::future::pending::<()>().await;
+    };
     let accepting = async {
         // Nobody closes it.
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
@@ -59,6 +71,7 @@ pub(super) async fn serve(listener: UnixListener, desk: Arc<Desk>) {
     tokio::select! {
         () = desk.ended.cancelled() => {}
         () = accepting => {}
+        () = holding => {}
     }
     desk.holds.release_all();
     tasks.close();

@@ -1,9 +1,11 @@
 //! The command line and its subcommands, a file each.
 
+mod advise;
 pub mod args;
 mod check;
 mod exit;
 mod generate;
+mod given;
 mod remote;
 mod run;
 
@@ -22,7 +24,10 @@ pub fn main(cli: Cli, inherited: Inherited) -> Result<(), Failure> {
         Some(Command::Sleep(args)) => remote::sleep(&args),
         Some(Command::Hold(args)) => remote::hold(&args),
         Some(Command::Release(args)) => remote::release(&args),
+        Some(Command::Why(args)) => remote::why(&args),
+        Some(Command::Reload(args)) => remote::reload(&args),
         Some(Command::Events(args)) => remote::events(&args),
+        Some(Command::Advise(args)) => advise::advise(&args),
         Some(Command::Generate(args)) => generate::generate(&args),
     }
 }

@@ -25,13 +25,29 @@ pub fn parse_keepalive(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A duration, or `infinity`.
-pub fn parse_window(text: &str) -> Result<Window, String> {
+/// `--idle-timeout`: a window, or that one is to be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdleTimeout {
+    /// This one.
+    Fixed(Window),
+    /// The one that costs least, by what has been.
+    Auto,
+}
+
+/// A duration, `infinity`, or `auto`.
+pub fn parse_window(text: &str) -> Result<IdleTimeout, String> {
     match text.trim() {
-        "infinity" => Ok(Window::Never),
-        text => parse_duration(text)
-            .map(Window::After)
-            .map_err(|error| format!("{error}, 0s (with the last connection) or infinity (never)")),
+        "infinity" => Ok(IdleTimeout::Fixed(Window::Never)),
+        "auto" => Ok(IdleTimeout::Auto),
+        text => {
+            let window = parse_duration(text).map(|time| IdleTimeout::Fixed(Window::After(time)));
+            window.map_err(|error| {
+                format!(
+                    "{error}, 0s (with the last connection), infinity (never) or auto (chosen by \
+                     what has been)"
+                )
+            })
+        }
     }
 }
 
@@ -41,9 +57,11 @@ mod tests {
 
     #[test]
     fn windows_are_durations_or_infinity() {
-        assert_eq!(parse_window("15m"), Ok(Window::After(Duration::from_secs(900))));
-        assert_eq!(parse_window("0s"), Ok(Window::After(Duration::ZERO)));
-        assert_eq!(parse_window("infinity"), Ok(Window::Never));
+        let after = |seconds| Ok(IdleTimeout::Fixed(Window::After(Duration::from_secs(seconds))));
+        assert_eq!(parse_window("15m"), after(900));
+        assert_eq!(parse_window("0s"), after(0));
+        assert_eq!(parse_window("infinity"), Ok(IdleTimeout::Fixed(Window::Never)));
+        assert_eq!(parse_window("auto"), Ok(IdleTimeout::Auto));
         assert!(parse_window("soon").unwrap_err().contains("infinity"));
         assert!(parse_positive("0s").is_err());
         assert!(parse_keepalive("10h").is_err());

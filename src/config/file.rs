@@ -12,11 +12,23 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::duration::parse_duration;
-use super::keys::{Key, Value};
+use super::keys::{self, Key, Value};
 use super::{LogFormat, Options};
+use crate::engine::check_labels_word;
 
 /// The folder beside the file whose `*.toml` files are read, too.
 const MORE: &str = "conf.d";
+
+/// The keys of `[daemon]`.
+const OF_THE_DAEMON: &[&str] = &[
+    "drain-timeout",
+    "exit-idle-time",
+    "threads",
+    "log-format",
+    "control",
+    "control-group",
+    "labels",
+];
 
 /// A service's name is at most so long.
 const LONGEST_NAME: usize = 64;
@@ -26,6 +38,8 @@ const LONGEST_NAME: usize = 64;
 pub struct File {
     /// Of the process itself.
     pub daemon: DaemonOptions,
+    /// What holds for services that do not say it.
+    pub defaults: Options,
     /// The services, their defaults filled in, by their names.
     pub services: BTreeMap<String, Written>,
 }
@@ -50,6 +64,26 @@ pub struct DaemonOptions {
     pub threads: Option<u16>,
     pub log_format: Option<LogFormat>,
     pub control: Option<PathBuf>,
+    pub control_group: Option<String>,
+    pub history: Option<PathBuf>,
+    pub labels: Vec<String>,
+}
+
+impl DaemonOptions {
+    /// These, and of `others` what they do not say.
+    #[must_use]
+    pub fn or(self, others: &Self) -> Self {
+        Self {
+            drain_timeout: self.drain_timeout.or(others.drain_timeout),
+            exit_idle_time: self.exit_idle_time.or(others.exit_idle_time),
+            threads: self.threads.or(others.threads),
+            log_format: self.log_format.or(others.log_format),
+            control: self.control.or_else(|| others.control.clone()),
+            control_group: self.control_group.or_else(|| others.control_group.clone()),
+            history: self.history.or_else(|| others.history.clone()),
+            labels: if self.labels.is_empty() { others.labels.clone() } else { self.labels },
+        }
+    }
 }
 
 /// A line of a file.
@@ -100,7 +134,12 @@ pub fn read(path: &Path) -> Result<File, Vec<Problem>> {
     match std::fs::read_dir(&more) {
         Ok(entries) => {
             let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-            found.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+            // Editors leave hidden ones behind.
+            let hidden = |path: &PathBuf| {
+                path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+            };
+            let toml = |path: &PathBuf| path.extension().is_some_and(|of| of == "toml");
+            found.retain(|path| toml(path) && !hidden(path));
             found.sort();
             paths.extend(found);
         }
@@ -206,7 +245,7 @@ impl Reading {
             let text = match value.clone() {
                 Value::Text(text) => text,
                 Value::Number(number) => number.to_string(),
-                Value::List(_) | Value::Other(_) => String::new(),
+                Value::Switch(_) | Value::List(_) | Value::Other(_) => String::new(),
             };
             let set = match name {
                 "drain-timeout" => {
@@ -227,21 +266,23 @@ impl Reading {
                     .map_err(|_| {
                         "is none of \"auto\", \"text\", \"json\", \"journald\"".to_owned()
                     }),
-                "control" => match value {
-                    Value::Text(path) if !path.is_empty() => {
-                        self.daemon.control = Some(path.into());
-                        Ok(())
-                    }
-                    Value::Text(_) | Value::Number(_) | Value::List(_) | Value::Other(_) => {
-                        Err("must be a path, like \"/run/ondemand-container/control.sock\""
-                            .to_owned())
-                    }
-                },
-                _ => {
-                    Err("not known; there are drain-timeout, exit-idle-time, threads, log-format \
-                          and control"
-                        .to_owned())
+                "control" => path(&value, "/run/ondemand-container/control.sock")
+                    .map(|path| self.daemon.control = Some(path)),
+                "history" => path(&value, "/var/lib/ondemand-container/history.json")
+                    .map(|path| self.daemon.history = Some(path)),
+                "control-group" if text.is_empty() => {
+                    Err("must be the name of a group, or its number".to_owned())
                 }
+                "control-group" => {
+                    self.daemon.control_group = Some(text);
+                    Ok(())
+                }
+                "labels" => keys::texts(&value, "an engine, like \"docker\"").and_then(|engines| {
+                    let words = engines.iter().try_for_each(|word| check_labels_word(word));
+                    self.daemon.labels = engines;
+                    words
+                }),
+                _ => Err(format!("not known; there are {}", OF_THE_DAEMON.join(", "))),
             };
             if let Err(error) = set {
                 self.wrong(place, format!("daemon.{name}: {error}"));
@@ -273,7 +314,9 @@ impl Reading {
             let mut options = Options::default();
             let lines = self.options(source, &format!("services.{name}"), inner, &mut options);
             // Mostly the two have the same name.
-            options.container.get_or_insert_with(|| name.to_owned());
+            if options.compose.is_none() && options.unit.is_none() {
+                options.container.get_or_insert_with(|| name.to_owned());
+            }
             self.services.insert(name.to_owned(), Written { options, place, lines });
         }
     }
@@ -291,8 +334,13 @@ impl Reading {
             let place = source.place(key.span().start);
             let name = key.get_ref().as_ref();
             let Some(known) = Key::find(name) else {
-                let meant = Key::like(name)
-                    .map_or_else(|| "see --help".to_owned(), |meant| format!("is {meant} meant?"));
+                let meant = match Key::like(name) {
+                    Some(meant) => format!("is {meant} meant?"),
+                    None if OF_THE_DAEMON.contains(&name) => {
+                        "it is of the daemon: put it under [daemon]".to_owned()
+                    }
+                    None => "see --help".to_owned(),
+                };
                 self.wrong(place, format!("{table}.{name}: no such key; {meant}"));
                 continue;
             };
@@ -317,16 +365,26 @@ impl Reading {
         for written in self.services.values_mut() {
             written.options = std::mem::take(&mut written.options).or(&self.defaults);
         }
-        Ok(File { daemon: self.daemon, services: self.services })
+        Ok(File { daemon: self.daemon, defaults: self.defaults, services: self.services })
     }
 }
 
 /// What may stand in a log line, a URL and a unit's name alike.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     name.len() <= LONGEST_NAME
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(allowed)
+}
+
+/// A path, or `none`.
+fn path(value: &Value, example: &str) -> Result<PathBuf, String> {
+    match value {
+        Value::Text(path) if !path.is_empty() => Ok(path.into()),
+        Value::Text(_) | Value::Number(_) | Value::Switch(_) | Value::List(_) | Value::Other(_) => {
+            Err(format!("must be \"none\" or a path, like {example:?}"))
+        }
+    }
 }
 
 fn value_of(value: &DeValue<'_>) -> Value {
@@ -338,7 +396,7 @@ fn value_of(value: &DeValue<'_>) -> Value {
             Value::List(list.iter().map(Spanned::get_ref).map(value_of).collect())
         }
         DeValue::Float(_) => Value::Other("a fraction"),
-        DeValue::Boolean(_) => Value::Other("true or false"),
+        DeValue::Boolean(is) => Value::Switch(*is),
         DeValue::Datetime(_) => Value::Other("a date"),
         DeValue::Table(_) => Value::Other("a table"),
     }
@@ -380,7 +438,7 @@ mod tests {
     #[test]
     fn everything_wrong_is_told_at_once_with_its_line() {
         let found = problems(
-            "[daemon]\nthreads = 0\ncolour = 1\n[services.a]\nidle_timeout = \"5m\"\nport = true\n\
+            "[daemon]\nthreads = 0\ncolour = 1\n[services.a]\nidle_timeout = \"5m\"\nport = true\nthreads = 2\n\
              [services.\"../b\"]\nport = 1\n[service.c]\n[defaults]\nlisten = \"80\"\n",
         );
         for (line, words) in [
@@ -388,14 +446,15 @@ mod tests {
             (3, "daemon.colour: not known"),
             (5, "services.a.idle_timeout: no such key; is idle-timeout meant?"),
             (6, "services.a.port: true or false where a port"),
-            (7, "services.\"../b\": a name has letters"),
-            (9, "service: not known here"),
-            (11, "defaults.listen: is of one service"),
+            (7, "services.a.threads: no such key; it is of the daemon: put it under [daemon]"),
+            (8, "services.\"../b\": a name has letters"),
+            (10, "service: not known here"),
+            (12, "defaults.listen: is of one service"),
         ] {
             let fits = |text: &&String| text.starts_with(&format!("c.toml:{line}: {words}"));
             assert!(found.iter().any(|text| fits(&text)), "{line} {words}: {found:#?}");
         }
-        assert_eq!(found.len(), 7, "{found:#?}");
+        assert_eq!(found.len(), 8, "{found:#?}");
     }
 
     #[test]

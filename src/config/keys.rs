@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::Options;
-use super::duration::{Window, parse_duration, parse_keepalive, parse_positive, parse_window};
+use super::duration::{IdleTimeout, parse_duration, parse_keepalive, parse_positive, parse_window};
+use super::rules::Switch;
 use crate::port::Port;
 
 /// A value as it was written.
@@ -16,6 +17,8 @@ pub enum Value {
     Text(String),
     /// A whole number.
     Number(i64),
+    /// True or false.
+    Switch(bool),
     /// Several.
     List(Vec<Value>),
     /// Something that no key takes, by its name.
@@ -39,6 +42,13 @@ pub enum Takes {
     Count,
     /// One of these words.
     Words(&'static [&'static str]),
+    /// One text or a list of them; in one text they are divided by semicolons.
+    Phrases(&'static str),
+    /// A command with its arguments: a list of them, or one text that is taken apart as a shell would
+    /// do it, without a shell.
+    Command,
+    /// True or false, or yes or no.
+    Switch,
 }
 
 /// One key.
@@ -53,7 +63,23 @@ pub struct Key {
 
 impl Key {
     /// Those that cannot be defaults.
-    pub const OF_ONE_SERVICE: &[&str] = &["container", "listen", "map"];
+    pub const OF_ONE_SERVICE: &[&str] =
+        &["container", "compose", "unit", "listen", "map", "depends-on", "with"];
+
+    /// Those that only one container can have: who says one of them means a service.
+    pub const OF_ONE_CONTAINER: &[&str] = &[
+        "container",
+        "compose",
+        "unit",
+        "port",
+        "map",
+        "listen",
+        "depends-on",
+        "with",
+        "upstream",
+        "network",
+        "engine",
+    ];
 
     /// The key of that name.
     pub fn find(name: &str) -> Option<&'static Self> {
@@ -77,6 +103,8 @@ impl Key {
 /// All of them, in the order of `--help`.
 pub const KEYS: &[Key] = &[
     key("container", Takes::Text("name or ID"), |o, v| put(&mut o.container, text(v))),
+    key("compose", Takes::Text("PROJECT/SERVICE or PROJECT"), |o, v| put(&mut o.compose, text(v))),
+    key("unit", Takes::Text("name of a systemd unit"), |o, v| put(&mut o.unit, text(v))),
     key("port", Takes::Ports, |o, v| {
         let ports: Result<Vec<Port>, String> = texts(v, "a port, like 3000 or \"53/udp\"")?
             .iter()
@@ -88,13 +116,19 @@ pub const KEYS: &[Key] = &[
     key("listen", Takes::Texts("ADDR:PORT, PORT, udp:ADDR:PORT or unix:/path"), |o, v| {
         texts(v, "an address, like \"127.0.0.1:3000\"").map(|list| o.listen = list)
     }),
+    key("depends-on", Takes::Texts("NAME[:CONDITION][:optional]"), |o, v| {
+        put(&mut o.depends_on, texts(v, "a name, like \"db\" or \"db:healthy\""))
+    }),
+    key("with", Takes::Texts("NAME"), |o, v| texts(v, "a name").map(|list| o.with = list)),
     key("upstream", Takes::Text("HOST:PORT, HOST or unix:/path"), |o, v| {
         put(&mut o.upstream, text(v))
     }),
     key("network", Takes::Text("name"), |o, v| put(&mut o.network, text(v))),
-    key("engine", Takes::Text("auto, docker, podman, unix:///path or tcp://host:port"), |o, v| {
-        put(&mut o.engine, text(v))
-    }),
+    key(
+        "engine",
+        Takes::Text("auto, docker, podman, unix:///path, tcp://host:port, systemd or systemd-user"),
+        |o, v| put(&mut o.engine, text(v)),
+    ),
     key("idle-timeout", Takes::Window, |o, v| put(&mut o.idle_timeout, window(v))),
     key("start-timeout", Takes::Duration, |o, v| {
         put(&mut o.start_timeout, duration(v, parse_positive))
@@ -116,7 +150,67 @@ pub const KEYS: &[Key] = &[
     key("accept-proxy-protocol", Takes::Texts("a network, an address or unix"), |o, v| {
         texts(v, "a network, like \"10.0.0.0/8\"").map(|list| o.accept_proxy_protocol = list)
     }),
+    key("activity", Takes::Words(&["connections", "traffic"]), |o, v| {
+        put(&mut o.activity, word(v))
+    }),
+    key("silent-after", Takes::Duration, |o, v| {
+        put(&mut o.silent_after, duration(v, parse_positive))
+    }),
+    key("silent", Takes::Words(&["ignore", "close", "keep"]), |o, v| put(&mut o.silent, word(v))),
+    key("stop-condition", Takes::Command, |o, v| put(&mut o.stop_condition, command(v))),
+    key("stop-condition-interval", Takes::Duration, |o, v| {
+        put(&mut o.stop_condition_interval, duration(v, parse_positive))
+    }),
+    key("busy-cpu", Takes::Text("share of one processor, like 5%"), |o, v| {
+        put(&mut o.busy_cpu, text(v))
+    }),
+    key("busy-net", Takes::Text("bytes a second, like 10KiB/s"), |o, v| {
+        put(&mut o.busy_net, text(v))
+    }),
+    key("min-awake", Takes::Duration, |o, v| put(&mut o.min_awake, duration(v, parse_duration))),
+    key("sleep", Takes::Text("stop, pause or pause,stop=DURATION"), |o, v| {
+        put(&mut o.sleep, text(v))
+    }),
+    key("reclaim", Takes::Switch, |o, v| put(&mut o.reclaim, switch(v))),
+    key("on-waiting-stop", Takes::Text("wait or kill=DURATION"), |o, v| {
+        put(&mut o.on_waiting_stop, text(v))
+    }),
+    key("awake", Takes::Phrases("hours of the week"), |o, v| {
+        phrases(v, HOURS).map(|list| o.awake = list)
+    }),
+    key("asleep", Takes::Phrases("hours of the week"), |o, v| {
+        phrases(v, HOURS).map(|list| o.asleep = list)
+    }),
+    key("asleep-clients", Takes::Words(&["refuse", "hold", "wake"]), |o, v| {
+        put(&mut o.asleep_clients, word(v))
+    }),
+    key("wake-on", Takes::Text("connect, data, tls, tls:HOST,HOST or http"), |o, v| {
+        put(&mut o.wake_on, text(v))
+    }),
+    key("wake-from", Takes::Texts("a network, an address or unix"), |o, v| {
+        texts(v, "a network, like \"10.0.0.0/8\"").map(|list| o.wake_from = list)
+    }),
+    key("allow-from", Takes::Texts("a network, an address or unix"), |o, v| {
+        texts(v, "a network, like \"10.0.0.0/8\"").map(|list| o.allow_from = list)
+    }),
+    key("wake-rate", Takes::Text("so many in so long, like 6/min"), |o, v| {
+        put(&mut o.wake_rate, text(v))
+    }),
+    key("wake-rate-total", Takes::Text("so many in so long, like 60/h"), |o, v| {
+        put(&mut o.wake_rate_total, text(v))
+    }),
+    key("http-rule", Takes::Phrases("what a request has to be"), |o, v| {
+        phrases(v, "a rule, like \"path=/health status=200\"").map(|list| o.http_rule = list)
+    }),
+    key("idle-min", Takes::Duration, |o, v| put(&mut o.idle_min, duration(v, parse_duration))),
+    key("idle-max", Takes::Duration, |o, v| put(&mut o.idle_max, duration(v, parse_positive))),
+    key("cold-start-worth", Takes::Duration, |o, v| {
+        put(&mut o.cold_start_worth, duration(v, parse_positive))
+    }),
+    key("dry-run", Takes::Switch, |o, v| put(&mut o.dry_run, switch(v))),
 ];
+
+const HOURS: &str = "hours, like \"Mon-Fri 08:00-18:00 Europe/Berlin\"";
 
 const fn key(
     name: &'static str,
@@ -133,14 +227,14 @@ fn put<T>(field: &mut Option<T>, value: Result<T, String>) -> Result<(), String>
 fn text(value: &Value) -> Result<String, String> {
     match value {
         Value::Text(text) => Ok(text.clone()),
-        Value::Number(_) | Value::List(_) | Value::Other(_) => {
+        Value::Number(_) | Value::Switch(_) | Value::List(_) | Value::Other(_) => {
             Err(format!("{} where a text is wanted", value.kind()))
         }
     }
 }
 
 /// One or several; a number is as good as its digits.
-fn texts(value: &Value, wanted: &str) -> Result<Vec<String>, String> {
+pub(super) fn texts(value: &Value, wanted: &str) -> Result<Vec<String>, String> {
     match value {
         Value::Text(text) => Ok(text.split(',').map(|part| part.trim().to_owned()).collect()),
         Value::Number(number) => Ok(vec![number.to_string()]),
@@ -148,13 +242,54 @@ fn texts(value: &Value, wanted: &str) -> Result<Vec<String>, String> {
             let one = |value: &Value| match value {
                 Value::Text(text) => Ok(text.clone()),
                 Value::Number(number) => Ok(number.to_string()),
-                Value::List(_) | Value::Other(_) => {
+                Value::Switch(_) | Value::List(_) | Value::Other(_) => {
                     Err(format!("{} where {wanted} is wanted", value.kind()))
                 }
             };
             list.iter().map(one).collect()
         }
-        Value::Other(_) => Err(format!("{} where {wanted} is wanted", value.kind())),
+        Value::Switch(_) | Value::Other(_) => {
+            Err(format!("{} where {wanted} is wanted", value.kind()))
+        }
+    }
+}
+
+/// One or several, with semicolons between.
+fn phrases(value: &Value, wanted: &str) -> Result<Vec<String>, String> {
+    match value {
+        Value::Text(text) => Ok(text.split(';').map(|part| part.trim().to_owned()).collect()),
+        Value::Number(_) | Value::Switch(_) | Value::List(_) | Value::Other(_) => {
+            texts(value, wanted)
+        }
+    }
+}
+
+/// A program and its arguments.
+fn command(value: &Value) -> Result<Vec<String>, String> {
+    match value {
+        Value::Text(text) => parse_command(text),
+        Value::Number(_) | Value::Switch(_) | Value::List(_) | Value::Other(_) => {
+            texts(value, "a command, like [\"/usr/local/bin/in-use\", \"--users\"]")
+        }
+    }
+}
+
+/// A program and its arguments in one text, taken apart as a shell would do it.
+pub fn parse_command(text: &str) -> Result<Vec<String>, String> {
+    shell_words::split(text).map_err(|error| format!("{text:?}: {error}"))
+}
+
+fn switch(value: &Value) -> Result<Switch, String> {
+    match value {
+        Value::Switch(true) => Ok(Switch::Yes),
+        Value::Switch(false) => Ok(Switch::No),
+        Value::Text(_) | Value::Number(_) | Value::List(_) | Value::Other(_) => {
+            match text(value)?.trim() {
+                "yes" | "true" => Ok(Switch::Yes),
+                "no" | "false" => Ok(Switch::No),
+                other => Err(format!("{other:?} is none of \"yes\", \"no\", true, false")),
+            }
+        }
     }
 }
 
@@ -164,16 +299,16 @@ fn duration(
 ) -> Result<Duration, String> {
     match value {
         Value::Text(text) => parse(text),
-        Value::Number(_) | Value::List(_) | Value::Other(_) => {
+        Value::Number(_) | Value::Switch(_) | Value::List(_) | Value::Other(_) => {
             Err(format!("{} where a duration is wanted, like \"90s\" or \"15m\"", value.kind()))
         }
     }
 }
 
-fn window(value: &Value) -> Result<Window, String> {
+fn window(value: &Value) -> Result<IdleTimeout, String> {
     match value {
         Value::Text(text) => parse_window(text),
-        Value::Number(_) | Value::List(_) | Value::Other(_) => Err(format!(
+        Value::Number(_) | Value::Switch(_) | Value::List(_) | Value::Other(_) => Err(format!(
             "{} where a duration is wanted, like \"15m\", \"0s\" or \"infinity\"",
             value.kind()
         )),
@@ -184,7 +319,7 @@ fn count(value: &Value) -> Result<u32, String> {
     let number = match value {
         Value::Number(number) => u32::try_from(*number).ok(),
         Value::Text(text) => text.trim().parse().ok(),
-        Value::List(_) | Value::Other(_) => None,
+        Value::Switch(_) | Value::List(_) | Value::Other(_) => None,
     };
     number
         .filter(|number| *number > 0)
@@ -206,6 +341,7 @@ impl Value {
         match self {
             Self::Text(_) => "a text",
             Self::Number(_) => "a number",
+            Self::Switch(_) => "true or false",
             Self::List(_) => "a list",
             Self::Other(kind) => kind,
         }
@@ -222,11 +358,14 @@ mod tests {
     /// Flags that are of the process, not of a service.
     const OF_THE_PROCESS: &[&str] = &[
         "config",
+        "labels",
         "drain-timeout",
         "exit-idle-time",
         "threads",
         "log-format",
         "control",
+        "control-group",
+        "history",
         "verbose",
         "help",
         "version",
@@ -243,9 +382,10 @@ mod tests {
         for key in KEYS {
             assert!(flags.contains(&key.name), "{}", key.name);
             let sample = match key.takes {
-                Takes::Text(_) | Takes::Texts(_) => "text",
+                Takes::Text(_) | Takes::Texts(_) | Takes::Phrases(_) | Takes::Command => "text",
                 Takes::Ports | Takes::Count => "1",
                 Takes::Duration | Takes::Window => "5s",
+                Takes::Switch => "yes",
                 Takes::Words(words) => words[0],
             };
             let options = set(key.name, &Value::Text(sample.to_owned())).unwrap();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::port::{Port, Protocol};
 
 /// One place to listen at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
     /// That port on all interfaces, IPv4 and IPv6.
     Everywhere(Port),
@@ -17,16 +17,23 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
+/// What addresses that clash have in common.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Spot {
+    Port(Port),
+    Path(PathBuf),
+}
+
 impl ListenAddress {
     /// Understands `ADDR:PORT`, `PORT`, `:PORT`, `localhost:PORT`, each with `udp:` before it for
     /// datagrams, and `unix:/path`.
     pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            return if path.starts_with('/') {
-                Ok(Self::Unix(path.into()))
-            } else {
-                Err(format!("{text:?}: the path of a Unix socket begins with '/'"))
+            let relative = path.trim_start_matches('/');
+            return match path.len() - relative.len() {
+                // A path, or a URL of one: after two slashes a URL has a host.
+                1 | 3.. => Ok(Self::Unix(format!("/{relative}").into())),
+                _ => Err(format!("{text:?}: the path of a Unix socket begins with '/'")),
             };
         }
         let (protocol, place) = match text.split_once(':') {
@@ -47,6 +54,15 @@ impl ListenAddress {
                 "{text:?} is none of ADDR:PORT (127.0.0.1:3000, [::1]:3000), PORT, udp:ADDR:PORT, \
                  unix:/path"
             )),
+        }
+    }
+
+    /// Where it is looked for: addresses that clash have the same.
+    pub(super) fn spot(&self) -> Spot {
+        match self {
+            Self::Everywhere(port) => Spot::Port(*port),
+            Self::At(protocol, at) => Spot::Port(Port { number: at.port(), protocol: *protocol }),
+            Self::Unix(path) => Spot::Path(path.clone()),
         }
     }
 
@@ -109,11 +125,23 @@ mod tests {
         assert_eq!(parse("localhost:1"), at(Protocol::Tcp, "127.0.0.1:1"));
         assert_eq!(parse("unix:/run/x"), ListenAddress::Unix("/run/x".into()));
         assert_eq!(parse("unix:///run/x"), ListenAddress::Unix("/run/x".into()));
+        assert_eq!(parse("unix:////run/x").to_string(), "unix:/run/x");
+        assert_eq!(parse("unix:////").to_string(), "unix:/");
         assert_eq!(parse("udp:53"), ListenAddress::Everywhere(Port::udp(53)));
         assert_eq!(parse("udp:[::1]:53"), at(Protocol::Udp, "[::1]:53"));
         assert_eq!(parse("udp:localhost:53"), at(Protocol::Udp, "127.0.0.1:53"));
         assert_eq!(parse("tcp:0.0.0.0:53"), at(Protocol::Tcp, "0.0.0.0:53"));
-        for bad in ["", "0", "70000", "unix:x", "1.2.3.4:0", "1.2.3.4", "host:80", "udp:unix:/x"] {
+        for bad in [
+            "",
+            "0",
+            "70000",
+            "unix:x",
+            "unix://x",
+            "1.2.3.4:0",
+            "1.2.3.4",
+            "host:80",
+            "udp:unix:/x",
+        ] {
             assert!(ListenAddress::parse(bad).is_err(), "{bad}");
         }
     }

@@ -3,25 +3,41 @@
 //! Parse, don't validate: whoever holds a `Settings` need not check it again. Everything that is
 //! wrong is told at once.
 
+mod bonds;
+pub mod bytes;
+mod circles;
+mod clashes;
+mod complaint;
+mod compose;
+mod control;
 pub mod duration;
 pub mod file;
+mod groups;
 pub mod keys;
+pub mod labels;
 mod listen;
 mod options;
 mod plan;
 mod ports;
 mod ready;
+pub mod resolve;
+pub mod rules;
 pub mod schema;
 mod settings;
 mod trusted;
 mod upstream;
+pub mod words;
 
 use std::fmt;
 
+pub use bonds::{Bond, Bonds, Condition};
 use clap::ValueEnum;
+pub use complaint::{Complaint, Level};
+pub use compose::Compose;
+pub use control::{Control, NO_CONTROL, usual_control};
 pub use listen::ListenAddress;
 pub use options::Options;
-pub use plan::{Given, Plan, Service};
+pub use plan::{Given, Origin, Plan, Role, Service};
 pub use ports::{Listen, Ports, Socket};
 pub use ready::Ready;
 pub use settings::{ConnectionLimits, Settings, Wrong, default};

@@ -7,19 +7,19 @@ use crate::port::{Port, Protocol};
 /// The application's ports, and the sockets of our own that lead there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ports {
-    /// At least one, none of them twice. A place in this list is what names a port elsewhere.
+    /// None of them twice; none at all of a service without clients.
     all: Vec<Port>,
-    /// Descriptor names of systemd, and the places of the ports they lead to.
-    names: Vec<(String, usize)>,
+    /// Descriptor names of systemd, and the ports they lead to.
+    names: Vec<(String, Port)>,
 }
 
-/// A socket to be had: where, and the place of the port it leads to.
+/// A socket to be had: where, and the port it leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// Where.
     pub address: ListenAddress,
     /// Where it leads.
-    pub port: usize,
+    pub port: Port,
 }
 
 /// A socket whose port has to be found.
@@ -34,9 +34,14 @@ pub struct Socket<'a> {
 }
 
 impl Ports {
-    /// These, of which there is at least one and none twice.
+    /// These, of which none is there twice.
     pub fn of(all: Vec<Port>) -> Self {
         Self { all, names: Vec::new() }
+    }
+
+    /// No port: of a container that nobody connects to.
+    pub fn none() -> Self {
+        Self::of(Vec::new())
     }
 
     /// One port.
@@ -69,12 +74,11 @@ impl Ports {
             };
             match port.parse::<Port>() {
                 Ok(port) => {
-                    let place = all.iter().position(|known| *known == port).unwrap_or_else(|| {
+                    if !all.contains(&port) {
                         all.push(port);
-                        all.len() - 1
-                    });
-                    let same = |(known, at): &(String, usize)| {
-                        known == name && all[*at].protocol == port.protocol
+                    }
+                    let same = |(known, of): &(String, Port)| {
+                        known == name && of.protocol == port.protocol
                     };
                     if names.iter().any(same) {
                         errors.push(Wrong::new(
@@ -85,7 +89,7 @@ impl Ports {
                             ),
                         ));
                     }
-                    names.push((name.to_owned(), place));
+                    names.push((name.to_owned(), port));
                 }
                 Err(error) => errors.push(Wrong::new("map", error)),
             }
@@ -99,13 +103,13 @@ impl Ports {
         if errors.is_empty() { Ok(Self { all, names }) } else { Err(errors) }
     }
 
-    /// The ports, by their places.
+    /// The ports.
     pub fn all(&self) -> &[Port] {
         &self.all
     }
 
     /// The port whose answer tells that the application is there: the first TCP port, since a UDP
-    /// port tells nothing when it is asked.
+    /// port tells nothing when it is asked. Of no port this is no place.
     pub fn first(&self) -> usize {
         self.all.iter().position(|port| port.protocol == Protocol::Tcp).unwrap_or(0)
     }
@@ -118,6 +122,11 @@ impl Ports {
     /// Whether a socket of that name leads to one of them.
     pub fn names(&self, name: &str) -> bool {
         self.names.iter().any(|(known, _)| known == name)
+    }
+
+    /// The first of the names whose sockets lead to that port.
+    pub fn name_of(&self, port: Port) -> Option<&str> {
+        self.names.iter().find(|(_, of)| *of == port).map(|(name, _)| name.as_str())
     }
 
     /// Whether sockets are told by their names.
@@ -160,64 +169,65 @@ impl Ports {
             .zip(wishes)
             .map(|(address, wished)| Socket { protocol: address.protocol(), name: None, wished })
             .collect();
-        let places = self.assign(&sockets).map_err(|errors| {
+        let ports = self.assign(&sockets).map_err(|errors| {
             errors.into_iter().map(|error| Wrong::new("listen", error)).collect::<Vec<_>>()
         })?;
         let listen = |(address, port)| Listen { address, port };
-        Ok(addresses.into_iter().zip(places).map(listen).collect())
+        Ok(addresses.into_iter().zip(ports).map(listen).collect())
     }
 
     /// Every port on all interfaces, under its own number.
     pub fn everywhere(&self) -> Vec<Listen> {
-        let listen = |(port, wished): (usize, &Port)| Listen {
-            address: ListenAddress::Everywhere(*wished),
-            port,
-        };
-        self.all.iter().enumerate().map(listen).collect()
+        let listen =
+            |port: &Port| Listen { address: ListenAddress::Everywhere(*port), port: *port };
+        self.all.iter().map(listen).collect()
     }
 
-    /// The places of the ports that `sockets` lead to: by their wish, else by their names, else
+    /// The ports that `sockets` lead to: by their wish, else by their names, else
     /// in their order, if that leaves no doubt. Everything that is wrong at once.
-    pub fn assign(&self, sockets: &[Socket<'_>]) -> Result<Vec<usize>, Vec<String>> {
+    pub fn assign(&self, sockets: &[Socket<'_>]) -> Result<Vec<Port>, Vec<String>> {
         let mut errors = Vec::new();
-        let mut places: Vec<Option<usize>> = Vec::new();
+        let mut told_or_found: Vec<Option<Port>> = Vec::new();
         for socket in sockets {
             let told = self.told(socket);
             if let Err(error) = &told {
                 errors.push(error.clone());
             }
-            places.push(told.unwrap_or_default());
+            told_or_found.push(told.unwrap_or_default());
         }
         if !errors.is_empty() {
             return Err(errors);
         }
         for protocol in [Protocol::Tcp, Protocol::Udp] {
-            let ports: Vec<usize> =
-                (0..self.all.len()).filter(|place| self.all[*place].protocol == protocol).collect();
-            let free: Vec<usize> =
-                ports.iter().copied().filter(|place| !places.contains(&Some(*place))).collect();
+            let ports: Vec<Port> =
+                self.all.iter().copied().filter(|port| port.protocol == protocol).collect();
+            let free: Vec<Port> = ports
+                .iter()
+                .copied()
+                .filter(|port| !told_or_found.contains(&Some(*port)))
+                .collect();
             let open: Vec<usize> = (0..sockets.len())
-                .filter(|at| sockets[*at].protocol == protocol && places[*at].is_none())
+                .filter(|at| sockets[*at].protocol == protocol && told_or_found[*at].is_none())
                 .collect();
             let suffix = if protocol == Protocol::Udp { "/udp" } else { "" };
             match (&ports[..], &free[..], open.len()) {
                 (_, [], 0) => {}
-                (_, free, 0) => errors.extend(
-                    free.iter()
-                        .map(|place| format!("no socket leads to port {}", self.all[*place])),
-                ),
+                (_, free, 0) => {
+                    errors
+                        .extend(free.iter().map(|port| format!("no socket leads to port {port}")));
+                }
                 ([], ..) => errors.push(format!(
                     "a {protocol} socket, but none of the application's ports is {protocol}: add \
                      --port N{suffix}"
                 )),
                 ([only], ..) | (_, [only], _) => {
                     for at in open {
-                        places[at] = Some(*only);
+                        told_or_found[at] = Some(*only);
                     }
                 }
                 (_, free, count) if free.len() == count => {
-                    for (at, place) in open.iter().zip(free) {
-                        places[*at] = Some(*place);
+                    for (at, port) in open.iter().zip(free) {
+                        told_or_found[*at] = Some(*port);
                     }
                 }
                 (_, free, count) => errors.push(format!(
@@ -227,29 +237,33 @@ impl Ports {
                 )),
             }
         }
-        if errors.is_empty() { Ok(places.into_iter().flatten().collect()) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(told_or_found.into_iter().flatten().collect())
+        } else {
+            Err(errors)
+        }
     }
 
-    /// The place that a socket was said to lead to.
-    fn told(&self, socket: &Socket<'_>) -> Result<Option<usize>, String> {
-        let mine = |place: &usize| self.all[*place].protocol == socket.protocol;
+    /// The port that a socket was said to lead to.
+    fn told(&self, socket: &Socket<'_>) -> Result<Option<Port>, String> {
+        let mine = |port: &Port| port.protocol == socket.protocol;
         if let Some(number) = socket.wished {
             let wished = Port { number, protocol: socket.protocol };
-            let place = self.all.iter().position(|port| *port == wished);
-            return place.map(Some).ok_or_else(|| format!("->{number}: add --port {wished}"));
+            let known = self.all.contains(&wished);
+            return known
+                .then_some(Some(wished))
+                .ok_or_else(|| format!("->{number}: add --port {wished}"));
         }
         let Some(name) = socket.name else { return Ok(None) };
-        let named = |(known, _): &&(String, usize)| known == name;
-        let place =
-            self.names.iter().filter(named).map(|(_, place)| *place).find(|place| mine(place));
-        match place {
+        let named = |(known, _): &&(String, Port)| known == name;
+        match self.names.iter().filter(named).map(|(_, port)| *port).find(mine) {
             None if self.names.iter().any(|(known, _)| known == name) => Err(format!(
                 "the socket {name} is {}, and --map has no such port for it: add --map \
                  {name}=PORT{}",
                 socket.protocol,
                 if socket.protocol == Protocol::Udp { "/udp" } else { "" }
             )),
-            place => Ok(place),
+            port => Ok(port),
         }
     }
 }
@@ -271,9 +285,11 @@ mod tests {
         Ports::parse(&ports, &maps).unwrap()
     }
 
+    /// The ports that the sockets lead to, by their places.
     fn listens(ports: &Ports, texts: &[&str]) -> Result<Vec<usize>, Vec<Wrong>> {
         let texts: Vec<_> = texts.iter().map(|&text| text.to_owned()).collect();
-        Ok(ports.listens(&texts)?.into_iter().map(|listen| listen.port).collect())
+        let place = |port| ports.all().iter().position(|known| *known == port).unwrap();
+        Ok(ports.listens(&texts)?.into_iter().map(|listen| place(listen.port)).collect())
     }
 
     fn handed_over(name: &str, protocol: Protocol) -> Socket<'_> {
@@ -315,12 +331,15 @@ mod tests {
             handed_over("dns", Protocol::Tcp),
             handed_over("http", Protocol::Tcp),
         ];
-        assert_eq!(named.assign(&sockets), Ok(vec![2, 1, 0]));
+        assert_eq!(named.assign(&sockets), Ok(vec![Port::udp(53), Port::tcp(53), Port::tcp(3000)]));
         let strange = [handed_over("http", Protocol::Udp)];
         assert!(named.assign(&strange).unwrap_err()[0].contains("--map http=PORT/udp"));
         // A name that nobody mapped is as good as none.
         let one = ports(&["80"], &[]);
-        assert_eq!(one.assign(&[handed_over("web.socket", Protocol::Tcp)]), Ok(vec![0]));
+        assert_eq!(
+            one.assign(&[handed_over("web.socket", Protocol::Tcp)]),
+            Ok(vec![Port::tcp(80)])
+        );
     }
 
     #[test]

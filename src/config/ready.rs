@@ -1,5 +1,7 @@
 //! `--ready`: when a started target counts as ready.
 
+use hyper::http::uri::PathAndQuery;
+
 /// What is asked before the first client is let through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ready {
@@ -24,16 +26,27 @@ impl Ready {
             "tcp" => Ok(Self::Tcp),
             "none" => Ok(Self::None),
             _ => match text.strip_prefix("http:") {
-                // What may stand in a request target (RFC 9112, section 3.2.1).
-                Some(path)
-                    if path.starts_with('/') && path.chars().all(|c| c.is_ascii_graphic()) =>
-                {
-                    Ok(Self::Http(path.to_owned()))
+                Some(path) if path.starts_with('/') => {
+                    if is_request_target(path) {
+                        Ok(Self::Http(path.to_owned()))
+                    } else {
+                        Err(format!(
+                            "{text:?} is no path of a URL, whose blanks, quotes and # are escaped, \
+                             like %20"
+                        ))
+                    }
                 }
                 _ => Err(format!("{text:?} is none of auto, health, tcp, http:/path, none")),
             },
         }
     }
+}
+
+/// What can be asked for (RFC 9112, section 3.2.1): what hyper refuses at the first probe, or cuts off,
+/// is told at the start.
+fn is_request_target(path: &str) -> bool {
+    let target = path.parse::<PathAndQuery>();
+    path.is_ascii() && target.is_ok_and(|target| target.as_str() == path)
 }
 
 #[cfg(test)]
@@ -43,8 +56,11 @@ mod tests {
     #[test]
     fn the_five_words_and_nothing_else() {
         assert_eq!(Ready::parse("http:/healthz?x=1"), Ok(Ready::Http("/healthz?x=1".to_owned())));
-        for bad in ["http:healthz", "http:/a b", "http:/a\r\nx", "https:/x", ""] {
-            assert!(Ready::parse(bad).is_err(), "{bad}");
+        for bad in ["http:healthz", "https:/x", ""] {
+            assert!(Ready::parse(bad).unwrap_err().contains("none of auto, health"), "{bad}");
+        }
+        for odd in ["http:/a b", "http:/a\r\nx", "http:/a?\"x\"", "http:/a#x", "http:/ä"] {
+            assert!(Ready::parse(odd).unwrap_err().contains("escaped"), "{odd}");
         }
     }
 }

@@ -31,6 +31,9 @@ pub fn schema() -> Value {
         ("exit-idle-time", shape(Takes::Duration)),
         ("threads", json!({ "type": "integer", "minimum": 1, "maximum": 256 })),
         ("control", json!({ "type": "string", "minLength": 1 })),
+        ("control-group", json!({ "type": ["string", "integer"], "minLength": 1, "minimum": 0 })),
+        ("labels", shape(Takes::Texts("engine"))),
+        ("history", json!({ "type": "string", "minLength": 1 })),
         ("log-format", shape(Takes::Words(&["auto", "text", "json", "journald"]))),
     ]
     .into_iter()
@@ -73,9 +76,18 @@ fn shape(takes: Takes) -> Value {
         Takes::Ports => json!({ "anyOf": [port, { "type": "array", "items": port }] }),
         Takes::Duration => json!({ "type": "string", "pattern": DURATION }),
         Takes::Window => json!({
-            "anyOf": [{ "type": "string", "pattern": DURATION }, { "const": "infinity" }]
+            "anyOf": [
+                { "type": "string", "pattern": DURATION },
+                { "enum": ["infinity", "auto"] },
+            ]
         }),
         Takes::Count => json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
         Takes::Words(words) => json!({ "enum": words }),
+        Takes::Phrases(_) | Takes::Command => {
+            let one = json!({ "type": "string" });
+            let item = json!({ "type": ["string", "integer"] });
+            json!({ "anyOf": [one, { "type": "integer" }, { "type": "array", "items": item }] })
+        }
+        Takes::Switch => json!({ "enum": [true, false, "yes", "no", "true", "false"] }),
     }
 }

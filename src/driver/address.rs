@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Target;
 use crate::config::GivenUpstream;
-use crate::engine::{ContainerName, Engine, Locality, Networking, Observed};
+use crate::engine::{Engine, Locality, Networking, Observed, TargetName};
 use crate::port::{Port, Protocol};
 use crate::proxy::Address;
 
@@ -97,7 +97,7 @@ pub async fn of<E: Engine>(
     for _ in 0..3 {
         let seen = owner.as_ref().unwrap_or(observed);
         let Networking::Container(other) = &seen.networking else { break };
-        let name = ContainerName::new(other).map_err(|error| error.to_string())?;
+        let name = TargetName::container(other).map_err(|error| error.to_string())?;
         owner = Some(engine.inspect(&name).await.map_err(|error| {
             format!("it uses the network of container {other}, which cannot be looked up: {error}")
         })?);
@@ -144,13 +144,21 @@ fn choose(
     locality: &Locality,
     networks: &[(IpAddr, IpAddr)],
 ) -> Choice {
-    let direct = |ip| Upstream::at(SocketAddr::new(ip, port.number), Via::Direct);
+    let at = |ip, via| Upstream::at(SocketAddr::new(ip, port.number), via);
+    let direct = |ip| at(ip, Via::Direct);
     match &observed.networking {
-        Networking::Host => {
+        Networking::Host | Networking::Forwarded => {
+            let via = match observed.networking {
+                Networking::Forwarded => Via::Published,
+                Networking::Host
+                | Networking::Own(_)
+                | Networking::Container(_)
+                | Networking::None => Via::Direct,
+            };
             return match locality {
                 Locality::Local | Locality::Rootless => Choice::At(vec![
-                    direct(Ipv4Addr::LOCALHOST.into()),
-                    direct(Ipv6Addr::LOCALHOST.into()),
+                    at(Ipv4Addr::LOCALHOST.into(), via),
+                    at(Ipv6Addr::LOCALHOST.into(), via),
                 ]),
                 Locality::Remote(host) => Choice::PublishedOn(host.clone(), vec![port.number]),
             };
@@ -362,6 +370,9 @@ mod tests {
     fn the_hosts_own_network() {
         let choice = choose(&observed(Networking::Host, &[]), WEB, None, &Locality::Local, &[]);
         assert_eq!(at(&choice), ["127.0.0.1:80 Direct", "[::1]:80 Direct"]);
+        let choice =
+            choose(&observed(Networking::Forwarded, &[]), WEB, None, &Locality::Local, &[]);
+        assert_eq!(at(&choice), ["127.0.0.1:80 Published", "[::1]:80 Published"]);
     }
 
     #[test]
@@ -378,7 +389,8 @@ mod tests {
     #[test]
     fn the_daemon_never_connects_to_itself() {
         let target = |own: &str| Target {
-            name: ContainerName::new("web").unwrap(),
+            service: "web".to_owned(),
+            name: TargetName::container("web").unwrap(),
             ports: Ports::one(WEB),
             upstream: None,
             network: None,
@@ -387,6 +399,9 @@ mod tests {
             keepalive: std::time::Duration::from_secs(60),
             announce: None,
             own_addresses: vec![(Protocol::Tcp, own.parse().unwrap())],
+            may_sleep: crate::config::rules::MaySleep::default(),
+            reclaim: crate::config::rules::Switch::No,
+            bonds: std::sync::Arc::default(),
         };
         let upstream = || vec![Upstream::at("127.0.0.1:80".parse().unwrap(), Via::Direct)];
         assert!(not_ourselves(&target("0.0.0.0:80"), Protocol::Tcp, upstream()).is_err());

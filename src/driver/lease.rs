@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
-use super::Upstream;
-use super::history::History;
+use super::held::{Held, Lease, Worth};
+use super::history::{History, Waker};
 use super::spare::Spare;
+use super::{Setup, Upstream};
 use crate::activation::{
-    Action, Admission, Client, Event, Moment, Phase, Policy, Refused, Run, Service,
+    Action, Admission, Client, Curfew, Event, Moment, Phase, Policy, Reach, Refused, Run, Service,
 };
 use crate::clock::Clock;
-use crate::proxy::Stream;
+use crate::port::Port;
 
 /// How many connects to the target may be on the way at once. A listen backlog of 128 is common
 /// and 9 is seen; a burst beyond it falls back on the kernel's one-second SYN retransmission.
@@ -35,33 +36,27 @@ pub struct ServiceHandle {
 pub struct Status {
     /// Where it stands.
     pub phase: Phase,
-    /// How many clients use the target.
+    /// How many clients use the target, and services depend on it.
     pub leases: u32,
+    /// How many clients are connected that keep it awake no longer.
+    pub silent: u32,
+    /// How many of these are services that depend on it.
+    pub pinned: u32,
     /// How many clients wait for it.
     pub waiting: usize,
-}
-
-/// The right to use the target: while it is held, the target is not put to sleep. Dropping it
-/// gives it back.
-#[derive(Debug)]
-pub struct Lease {
-    held: Held,
-    granted: Granted,
-}
-
-/// A lease without what a connect needs to know: small, for as long as bytes flow.
-#[derive(Debug)]
-pub struct Held {
-    pub(super) shared: Arc<Shared>,
 }
 
 impl ServiceHandle {
     /// A service nobody has looked at yet, and what its driver needs of it.
     pub(super) fn new(policy: Policy, clock: Clock) -> Self {
+        let window = policy.idle;
         let core = Service::new(policy);
         let state = State {
             kept: 0,
-            history: History::new(clock.now(), core.phase()),
+            by_the_clock: 0,
+            curfew: None,
+            pinned: 0,
+            history: History::new(clock.now(), core.phase(), window),
             core,
             out: Vec::new(),
             todo: Vec::new(),
@@ -71,7 +66,9 @@ impl ServiceHandle {
             spare: None,
             armed: None,
             closed: false,
+            over: false,
             vouched: None,
+            setup: None,
         };
         Self {
             shared: Arc::new(Shared {
@@ -84,6 +81,7 @@ impl ServiceHandle {
                 connect_limit: ConnectLimit(AtomicU32::new(25)),
                 connects: Arc::new(Semaphore::new(CONNECTS_AT_ONCE)),
                 changes: watch::Sender::new(()),
+                runs: watch::Sender::new(Run::default()),
             }),
         }
     }
@@ -92,10 +90,30 @@ impl ServiceHandle {
         &self.shared
     }
 
-    /// Asks for the target and waits until it is ready; `port` is the place of the port that is to
-    /// be connected to. Dropping the future is leaving.
-    pub async fn acquire(&self, port: usize) -> Result<Lease, Refused> {
+    /// The same for somebody who connects to none of its ports.
+    pub async fn wake(&self) -> Result<Lease, Refused> {
+        self.acquire(None).await
+    }
+
+    /// The same for somebody who says who it is.
+    pub async fn wake_as(&self, who: Waker) -> Result<Lease, Refused> {
+        self.acquire_as(None, || who).await
+    }
+
+    /// Asks for the target and waits until it is ready; `port` is the one that is to be connected
+    /// to, if any is. Dropping the future is leaving.
+    pub async fn acquire(&self, port: Option<Port>) -> Result<Lease, Refused> {
+        self.acquire_as(port, || Waker::Unknown).await
+    }
+
+    /// The same of somebody who says who it is if it is what wakes the target.
+    pub async fn acquire_as(
+        &self,
+        port: Option<Port>,
+        who: impl FnOnce() -> Waker,
+    ) -> Result<Lease, Refused> {
         let mut wait = {
+            let who = who;
             let mut state = self.shared.lock();
             if state.closed {
                 return Err(Refused::ShuttingDown);
@@ -103,15 +121,25 @@ impl ServiceHandle {
             let client = state.next_client();
             let now = self.shared.clock.now();
             let State { core, out, .. } = &mut *state;
-            match core.acquire(now, client, out) {
+            // Who connects to no port is no client.
+            let admission = match port {
+                Some(_) => core.acquire(now, client, out),
+                None => core.acquire_anyway(now, client, out),
+            };
+            match admission {
                 Admission::Granted => {
+                    state.history.used(now);
                     let granted = state.granted(port, None);
+                    self.shared.settle(&mut state);
                     drop(state);
                     self.shared.changed();
-                    return Ok(self.lease(granted));
+                    return Ok(self.lease(granted, Worth::Use));
                 }
                 Admission::Refused(refused) => return Err(refused),
                 Admission::Waiting => {
+                    if state.core.waiting() == 1 {
+                        state.history.asked(who());
+                    }
                     let (claim, answer) = oneshot::channel();
                     state.claims.insert(client, (port, claim));
                     self.shared.settle(&mut state);
@@ -123,30 +151,50 @@ impl ServiceHandle {
         let answer = (&mut wait.answer).await;
         wait.over = true;
         match answer {
-            Ok(Ok(granted)) => Ok(self.lease(granted)),
+            Ok(Ok(granted)) => Ok(self.lease(granted, Worth::Use)),
             Ok(Err(refused)) => Err(refused),
             Err(_) => Err(Refused::ShuttingDown),
         }
     }
 
     /// A lease for that port, if there is one to be had at once: that of an awake target.
-    pub fn acquire_now(&self, port: usize) -> Option<Lease> {
+    pub fn acquire_now(&self, port: Port) -> Option<Lease> {
         let mut state = self.shared.lock();
-        let awake = matches!(state.core.phase(), Phase::Awake { .. });
-        if state.closed || !awake {
+        if state.closed || !state.core.admits_at_once() {
             return None;
         }
         let client = state.next_client();
         let now = self.shared.clock.now();
         let State { core, out, .. } = &mut *state;
         let granted = match core.acquire(now, client, out) {
-            Admission::Granted => state.granted(port, None),
+            Admission::Granted => {
+                state.history.used(now);
+                state.granted(Some(port), None)
+            }
             // Not what an awake service says.
             Admission::Refused(_) | Admission::Waiting => return None,
         };
+        if !state.out.is_empty() {
+            // Somebody was being asked whether it may sleep.
+            self.shared.settle(&mut state);
+        }
         drop(state);
         self.shared.changed();
-        Some(self.lease(granted))
+        Some(self.lease(granted, Worth::Use))
+    }
+
+    /// The same for a client that is no use: it keeps the target no longer awake, and is cut off when
+    /// that sleeps.
+    pub fn acquire_uncounted(&self, port: Port) -> Option<Lease> {
+        let mut state = self.shared.lock();
+        if state.closed {
+            return None;
+        }
+        state.core.acquire_uncounted()?;
+        let granted = state.granted(Some(port), None);
+        drop(state);
+        self.shared.changed();
+        Some(self.lease(granted, Worth::Nothing))
     }
 
     /// What it is doing.
@@ -159,77 +207,29 @@ impl ServiceHandle {
         self.shared.changes.subscribe()
     }
 
-    fn lease(&self, granted: Granted) -> Lease {
-        Lease { held: Held { shared: Arc::clone(&self.shared) }, granted }
-    }
-}
-
-impl Lease {
-    /// Where the target is, in this run.
-    pub fn upstream(&self) -> Option<&Upstream> {
-        self.granted.upstream.as_ref()
+    /// Where it stands, and in which run.
+    pub(super) fn stands(&self) -> (Phase, Run) {
+        let state = self.shared.lock();
+        (state.core.phase(), state.core.run())
     }
 
-    /// The connection that proved the target ready, for the first client of a run.
-    pub fn take_spare(&mut self) -> Option<Stream> {
-        self.granted.spare.take().and_then(Spare::take)
+    /// Whether it admits nobody any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.shared.lock().closed
     }
 
-    /// Whether the run it was granted for goes on, as far as is known.
-    pub fn is_current(&self) -> bool {
-        let state = self.held.shared.lock();
-        state.core.run() == self.granted.run && matches!(state.core.phase(), Phase::Awake { .. })
+    /// Whether its driver has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.shared.lock().over
     }
 
-    /// After a connect has failed: waits for a look at the target that begins now, and tells
-    /// whether the run goes on.
-    ///
-    /// Until then its address is not to be dialled again: the target may have gone, and another
-    /// container may own the address by now. While the engine is away nobody can tell.
-    pub async fn goes_on(&self) -> bool {
-        let failed = self.held.shared.clock.now();
-        self.suspect();
-        loop {
-            let looked = self.held.shared.looked.notified();
-            if !self.is_current() {
-                return false;
-            }
-            if self.held.shared.lock().vouched.is_some_and(|began| began >= failed) {
-                return true;
-            }
-            looked.await;
-        }
+    /// Whether `other` is of the same service.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Has the target looked at: somebody could not reach it.
-    pub fn suspect(&self) {
-        self.held.shared.suspicion.notify_one();
-    }
-
-    /// How long a connect may take before it is sent again; it may be raised for all.
-    pub fn connect_limit(&self) -> Duration {
-        self.held.shared.connect_limit.get()
-    }
-
-    /// Says that connects take longer than that: the target is far rather than its backlog full.
-    pub fn raise_connect_limit(&self, from: Duration) {
-        self.held.shared.connect_limit.set(self.held.shared.connect_limit.get().max(from * 2));
-    }
-
-    /// The lease alone, once the target is reached.
-    pub fn hold(self) -> Held {
-        self.held
-    }
-
-    /// The places for connects that are on the way.
-    pub fn connects(&self) -> &Arc<Semaphore> {
-        &self.held.shared.connects
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.shared.feed(Event::Release);
+    fn lease(&self, granted: Granted, worth: Worth) -> Lease {
+        Lease { held: Held { shared: Arc::clone(&self.shared), worth }, granted }
     }
 }
 
@@ -262,11 +262,11 @@ type Answer = Result<Granted, Refused>;
 /// What was granted, as things stood at that moment: when the client gets to see it, the run may
 /// be over.
 #[derive(Debug)]
-struct Granted {
-    run: Run,
-    upstream: Option<Upstream>,
+pub(super) struct Granted {
+    pub(super) run: Run,
+    pub(super) upstream: Option<Upstream>,
     /// The connection that proved the target ready, for the first client.
-    spare: Option<Spare>,
+    pub(super) spare: Option<Spare>,
 }
 
 /// What the handle, the leases and the driver share.
@@ -283,8 +283,10 @@ pub(super) struct Shared {
     /// A look has ended.
     pub(super) looked: Notify,
     pub(super) connect_limit: ConnectLimit,
-    connects: Arc<Semaphore>,
+    pub(super) connects: Arc<Semaphore>,
     changes: watch::Sender<()>,
+    /// The present run: who depends on the target is told of its end, and not of every client.
+    pub(super) runs: watch::Sender<Run>,
 }
 
 #[derive(Debug)]
@@ -293,22 +295,32 @@ pub(super) struct State {
     pub(super) history: History,
     /// How many leases are no client's.
     pub(super) kept: u32,
-    out: Vec<Action>,
+    /// How many of these are the clock's.
+    pub(super) by_the_clock: u32,
+    /// What the hours of the service say; the core hears of it with regard to holds.
+    pub(super) curfew: Option<Curfew>,
+    /// How many of them are services that depend on it.
+    pub(super) pinned: u32,
+    pub(super) out: Vec<Action>,
     /// What the driver has yet to do.
     pub(super) todo: Vec<Action>,
     /// Who waits, and for which port.
-    claims: HashMap<Client, (usize, oneshot::Sender<Answer>)>,
+    claims: HashMap<Client, (Option<Port>, oneshot::Sender<Answer>)>,
     next_client: u64,
     /// Where each port of the target is, once this run was seen ready.
-    pub(super) upstreams: Vec<Upstream>,
+    pub(super) upstreams: Vec<(Port, Upstream)>,
     /// The connection that proved it, and to which port, until the first client takes it.
-    pub(super) spare: Option<(usize, Spare)>,
+    pub(super) spare: Option<(Port, Spare)>,
     /// When the driver looks at its deadline next.
     pub(super) armed: Option<Moment>,
     /// Nobody is admitted any more.
     pub(super) closed: bool,
+    /// The driver has ended.
+    pub(super) over: bool,
     /// When the last look began that saw the present run go on.
     pub(super) vouched: Option<Moment>,
+    /// What the driver is to take on.
+    pub(super) setup: Option<Setup>,
 }
 
 impl State {
@@ -316,6 +328,8 @@ impl State {
         Status {
             phase: self.core.phase(),
             leases: self.core.leases(),
+            silent: self.core.silent(),
+            pinned: self.pinned,
             waiting: self.core.waiting(),
         }
     }
@@ -325,8 +339,9 @@ impl State {
         Client(self.next_client)
     }
 
-    fn granted(&self, port: usize, spare: Option<Spare>) -> Granted {
-        Granted { run: self.core.run(), upstream: self.upstreams.get(port).cloned(), spare }
+    fn granted(&self, port: Option<Port>, spare: Option<Spare>) -> Granted {
+        let to = self.upstreams.iter().find(|(of, _)| Some(*of) == port);
+        Granted { run: self.core.run(), upstream: to.map(|(_, to)| to.clone()), spare }
     }
 }
 
@@ -342,11 +357,11 @@ impl ConnectLimit {
     const LEAST: Duration = Duration::from_millis(25);
     const MOST: Duration = Duration::from_secs(3);
 
-    fn get(&self) -> Duration {
+    pub(super) fn get(&self) -> Duration {
         Duration::from_millis(self.0.load(Ordering::Relaxed).into())
     }
 
-    fn set(&self, limit: Duration) {
+    pub(super) fn set(&self, limit: Duration) {
         let limit = limit.clamp(Self::LEAST, Self::MOST).as_millis();
         self.0.store(u32::try_from(limit).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
@@ -385,6 +400,14 @@ impl Shared {
         self.settle(state);
     }
 
+    /// Gives the core another policy.
+    pub(super) fn reconfigure_locked(&self, state: &mut State, policy: Policy, reach: Reach) {
+        let State { core, out, history, .. } = state;
+        history.window = policy.idle;
+        core.reconfigure(self.clock.now(), policy, reach, out);
+        self.settle(state);
+    }
+
     pub(super) fn changed(&self) {
         if self.changes.receiver_count() > 0 {
             self.changes.send_replace(());
@@ -392,14 +415,14 @@ impl Shared {
     }
 
     /// Answers the clients, and leaves the rest to the driver.
-    fn settle(&self, state: &mut State) {
+    pub(super) fn settle(&self, state: &mut State) {
         let mut next = 0;
         while let Some(action) = state.out.get(next).copied() {
             next += 1;
             match action {
                 Action::Grant(client) => {
                     let taken = state.claims.remove(&client).is_some_and(|(port, claim)| {
-                        let spare = state.spare.take_if(|(of, _)| *of == port);
+                        let spare = state.spare.take_if(|(of, _)| Some(*of) == port);
                         claim.send(Ok(state.granted(port, spare.map(|(_, spare)| spare)))).is_ok()
                     });
                     if !taken {
@@ -415,6 +438,10 @@ impl Shared {
                 }
                 Action::Start { .. }
                 | Action::Stop { .. }
+                | Action::Kill
+                | Action::Ask { .. }
+                | Action::EndAsking
+                | Action::WouldSleep
                 | Action::Probe { .. }
                 | Action::Report(_) => {
                     state.todo.push(action);
@@ -422,7 +449,12 @@ impl Shared {
             }
         }
         state.out.clear();
-        state.history.note(state.core.phase(), || self.clock.now());
+        let State { core, history, .. } = state;
+        history.note(core, || self.clock.now());
+        let run = state.core.run();
+        if *self.runs.borrow() != run {
+            self.runs.send_replace(run);
+        }
         // The driver sleeps until the deadline it last saw. A later one, or none, is noticed when
         // that has passed; so taking and giving back the only lease wakes nobody.
         let deadline = state.core.deadline().map(|(at, _)| at);

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::{Target, listening};
-use crate::activation::{Cause, Moment, Pauses, Rest, Seen};
+use crate::activation::{Cause, Depth, Moment, Pauses, Rest, Seen};
 use crate::clock::Clock;
 use crate::engine::{Engine, EngineError, Locality, Networking, Observed, Sent, State};
 
@@ -207,10 +207,12 @@ async fn keeps_its_addresses<E: Engine>(engine: &E, target: &Target, paused: &Ob
         && addresses.values().all(|address| listening::has_address(pid, &paused.id, *address))
 }
 
-/// Makes the target stop.
-pub(super) async fn stop<E: Engine>(engine: &E, target: &Target) -> End {
+/// Puts the target to sleep, so deep at least. What is paused is thawed before it is stopped: only so
+/// it hears of it, and Podman stops it at all.
+pub(super) async fn stop<E: Engine>(engine: &E, target: &Target, depth: Depth) -> End {
     let mut pauses = Pauses::engine();
     let mut rounds = 0;
+    let mut thaws = 0;
     let mut asked = false;
     let mut last_error = None;
     loop {
@@ -227,21 +229,38 @@ pub(super) async fn stop<E: Engine>(engine: &E, target: &Target) -> End {
                 continue;
             }
         };
-        match observed.state {
-            State::Stopped => {
+        let seen = match (observed.state, depth) {
+            (State::Stopped, _) => {
                 return End::looked(Ok(Seen::Resting(Rest::Stopped)), Some(observed), None);
             }
-            State::Paused => {
+            (State::Paused, Depth::Pause) => {
                 return End::looked(Ok(Seen::Resting(Rest::Paused)), Some(observed), None);
             }
-            State::Running | State::Restarting => {}
-        }
+            (State::Paused, Depth::Stop) => Seen::Resting(Rest::Paused),
+            (State::Running | State::Restarting, _) => Seen::Running,
+        };
         if rounds == STOP_ROUNDS || last_error.as_ref().is_some_and(|error| !transient(error)) {
-            return End::looked(Ok(Seen::Running), Some(observed), last_error);
+            return End::looked(Ok(seen), Some(observed), last_error);
         }
         rounds += 1;
-        let grace = target.stop_timeout.or(observed.stop_timeout).unwrap_or(DEFAULT_GRACE);
-        match engine.stop(&target.name, grace).await {
+        let answer = match (observed.state, depth) {
+            (State::Paused, _) => engine.resume(&target.name).await,
+            (_, Depth::Pause) => engine.pause(&target.name).await,
+            (_, Depth::Stop) => {
+                let grace = target.stop_timeout.or(observed.stop_timeout).unwrap_or(DEFAULT_GRACE);
+                engine.stop(&target.name, grace).await
+            }
+        };
+        match answer {
+            // Thawed, and yet to be stopped.
+            Ok(()) if observed.state == State::Paused => {
+                asked = true;
+                rounds -= 1;
+                thaws += 1;
+                if thaws > STOP_ROUNDS {
+                    return End::looked(Ok(seen), Some(observed), None);
+                }
+            }
             Ok(()) => asked = true,
             Err(error) => {
                 debug!(%error, "the stop was not answered with yes");
@@ -270,14 +289,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::rules::{MaySleep, Switch};
     use crate::config::{Ports, Ready};
-    use crate::engine::ContainerName;
+    use crate::engine::TargetName;
     use crate::engine::fake::{Delays, FakeEngine};
     use crate::port::Port;
 
     fn target() -> Target {
         Target {
-            name: ContainerName::new("web").unwrap(),
+            service: "web".to_owned(),
+            name: TargetName::container("web").unwrap(),
             ports: Ports::one(Port::tcp(80)),
             upstream: None,
             network: None,
@@ -286,6 +307,9 @@ mod tests {
             keepalive: Duration::from_secs(60),
             announce: None,
             own_addresses: Vec::new(),
+            may_sleep: MaySleep::default(),
+            reclaim: Switch::No,
+            bonds: Arc::default(),
         }
     }
 

@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, warn};
 
+use super::bonds::Met;
 use super::lease::Shared;
 use super::spare::Spare;
 use super::{Target, Upstream, Via, address, listening};
@@ -66,6 +67,14 @@ pub(super) struct Readied {
     pub(super) took: Duration,
 }
 
+/// A ready target with what it depends on.
+#[derive(Debug)]
+pub(super) enum AllReady {
+    Yes(Met, Readied),
+    /// This has ended in between: the question is to be asked anew.
+    No(String),
+}
+
 /// What stands in the way of readiness at the moment; shown when the time is up.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Progress(Arc<Mutex<String>>);
@@ -101,8 +110,40 @@ pub(super) struct Probe<E> {
 }
 
 impl<E: Engine> Probe<E> {
+    /// Waits until the target is ready, and with it what it depends on and its companions. What is
+    /// known of those already is not asked for again.
+    pub(super) async fn until_all_ready(
+        self,
+        met: Option<Met>,
+        companions: Option<Result<(), String>>,
+    ) -> Result<AllReady, (Cause, String)> {
+        let bonds = Arc::clone(&self.target.bonds);
+        let unmet = |detail| (Cause::Dependency, detail);
+        let mut met = match met {
+            Some(met) => met,
+            None if bonds.before.is_empty() => Met::default(),
+            None => {
+                self.progress.set("what it depends on is not there");
+                bonds.needs(None).await.map_err(unmet)?
+            }
+        };
+        let companions = async {
+            match companions {
+                Some(done) => done,
+                None => bonds.companions().await,
+            }
+            .map_err(unmet)
+        };
+        let both = async { tokio::try_join!(self.until_ready(), companions) };
+        let (readied, ()) = tokio::select! {
+            both = both => both?,
+            lost = met.broken() => return Ok(AllReady::No(lost)),
+        };
+        Ok(AllReady::Yes(met, readied))
+    }
+
     /// Waits until the target is ready; an error is a target that never will be.
-    pub(super) async fn until_ready(mut self) -> Result<Readied, (Cause, String)> {
+    async fn until_ready(mut self) -> Result<Readied, (Cause, String)> {
         let shared = Arc::clone(&self.shared);
         let looks = async {
             loop {
@@ -139,6 +180,13 @@ impl<E: Engine> Probe<E> {
             (Ready::Tcp | Ready::Http(_) | Ready::None, _) => None,
         };
         let began = clock::instant();
+        if self.target.ports.all().is_empty() {
+            if let Some(check) = check {
+                self.healthy(&check).await;
+            }
+            self.lives_on(began, &observed).await;
+            return Ok(Readied { upstreams: Vec::new(), spare: None, took: Duration::ZERO });
+        }
         let candidates = self.candidates(Arc::clone(&observed)).await?;
         let first = self.target.ports.first();
         let port = self.target.ports.all()[first];
@@ -163,17 +211,21 @@ impl<E: Engine> Probe<E> {
         if self.target.ready == Ready::Auto {
             self.others(&observed, first, &upstreams).await;
         }
-        // After so long it may have died, and another container own its address. The driver's own
-        // look ends this question then; what is only paused may go on.
+        self.lives_on(began, &observed).await;
+        Ok(Readied { upstreams, spare, took })
+    }
+
+    /// After long it may have died, and another container own its address. The driver's own look ends
+    /// this question then; what is only paused may go on.
+    async fn lives_on(&self, began: Instant, observed: &Observed) {
         while began.elapsed() > LOOK_EVERY {
             let now = self.look().await;
-            if now.state == State::Running && now.same_life(&observed) {
+            if now.state == State::Running && now.same_life(observed) {
                 break;
             }
             self.shared.look.notify_one();
             sleep(Duration::from_millis(50)).await;
         }
-        Ok(Readied { upstreams, spare, took })
     }
 
     /// What the engine says of the target, as soon as it says something.
@@ -219,9 +271,11 @@ impl<E: Engine> Probe<E> {
         let mut eager = EAGER_TRIES;
         let mut longest = match observed.networking {
             Networking::Own(ref addresses) if !addresses.is_empty() => FORWARDER_CLOSES_WITHIN,
-            Networking::Own(_) | Networking::Host | Networking::Container(_) | Networking::None => {
-                SLOW_FORWARDER_CLOSES_WITHIN
-            }
+            Networking::Own(_)
+            | Networking::Host
+            | Networking::Forwarded
+            | Networking::Container(_)
+            | Networking::None => SLOW_FORWARDER_CLOSES_WITHIN,
         };
         loop {
             for upstream in candidates {

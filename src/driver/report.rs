@@ -6,8 +6,8 @@ use std::time::Duration;
 use tracing::error;
 
 use super::Target;
-use crate::activation::Cause;
-use crate::engine::{Engine, EngineError, State, plain};
+use crate::activation::{Cause, Refused};
+use crate::engine::{Engine, EngineError, State, TargetName, plain};
 
 /// How many of the target's last lines are shown.
 const LINES: u8 = 10;
@@ -22,19 +22,38 @@ pub(super) struct Failure {
     pub(super) back_off: Duration,
 }
 
+impl Failure {
+    /// For people, in a sentence.
+    pub(super) fn told(&self) -> String {
+        match (self.cause, self.detail.as_str()) {
+            // The detail names the container, as the cause does.
+            (Cause::Missing, _) | (_, "") => why(self.cause).to_owned(),
+            (cause, detail) => format!("{}: {}", why(cause), plain(detail)),
+        }
+    }
+}
+
 /// Logs the failure with the target's exit code and last lines. Everything that comes from the
 /// container or the engine is escaped.
 pub(super) async fn failure<E: Engine>(engine: Arc<E>, target: Arc<Target>, failure: Failure) {
     let name = &target.name;
     let again = format!("{:.0} s", failure.back_off.as_secs_f32());
     let reason = match failure.cause {
-        Cause::StartFailed => format!("the engine did not start it: {}", failure.detail),
-        Cause::Exited => "it ended before it was ready".to_owned(),
+        Cause::StartFailed | Cause::Unreachable => {
+            format!("{}: {}", why(failure.cause), failure.detail)
+        }
+        Cause::Exited => why(failure.cause).to_owned(),
+        Cause::Dependency => {
+            error!(
+                container = %name, reason = %failure.detail,
+                "the wake failed: {}; clients are refused for {again}", why(failure.cause)
+            );
+            return;
+        }
         Cause::Missing => {
             error!(
                 container = %name, engine = %engine.describe(),
-                "there is no container {name}: create it (docker create, podman create, compose \
-                 up --no-start) or mend --container; it is served as soon as it exists"
+                "{}; it is served as soon as it exists", engine.missing(name)
             );
             return;
         }
@@ -43,7 +62,6 @@ pub(super) async fn failure<E: Engine>(engine: Arc<E>, target: Arc<Target>, fail
              raise --start-timeout",
             failure.detail
         ),
-        Cause::Unreachable => format!("it cannot be reached: {}", failure.detail),
         Cause::EngineAway => {
             error!(
                 container = %name, engine = %engine.describe(), reason = %failure.detail,
@@ -60,14 +78,48 @@ pub(super) async fn failure<E: Engine>(engine: Arc<E>, target: Arc<Target>, fail
     let engine_error =
         exit.as_ref().map(|exit| exit.error.as_str()).filter(|error| !error.is_empty());
     let out_of_memory = exit.as_ref().is_some_and(|exit| exit.out_of_memory).then_some(true);
-    let lines = match engine.last_output(name, LINES).await {
-        Ok(lines) => lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join(" | "),
-        Err(EngineError::Missing(_)) => String::new(),
-        Err(error) => format!("(its log cannot be read: {error})"),
-    };
+    let lines = last_output(&*engine, name).await;
     error!(
         container = %name, exit_code = code, error = engine_error.map(tracing::field::debug),
         out_of_memory, last_output = %lines,
         "the wake failed: {reason}; clients are refused for {again}"
     );
+}
+
+/// The last lines that the container wrote, escaped.
+pub(super) async fn last_output<E: Engine>(engine: &E, name: &TargetName) -> String {
+    match engine.last_output(name, LINES).await {
+        Ok(lines) => lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join(" | "),
+        Err(EngineError::Missing(_)) => String::new(),
+        Err(error) => format!("(its log cannot be read: {error})"),
+    }
+}
+
+/// Why somebody is not served, for people.
+pub fn refusal(refused: Refused) -> String {
+    match refused {
+        Refused::Failed(cause) => format!("the wake failed: {}", why(cause)),
+        Refused::BackOff(left) => format!(
+            "the last wake failed; the next is tried no sooner than in {:.1} s",
+            left.as_secs_f32()
+        ),
+        Refused::Curfew(left) => format!(
+            "it is kept asleep by its hours, for {} yet",
+            humantime::format_duration(std::time::Duration::from_secs(left.as_secs()))
+        ),
+        Refused::TimedOut => "it was not awake within the start timeout".to_owned(),
+        Refused::ShuttingDown => "the daemon ends".to_owned(),
+    }
+}
+
+const fn why(cause: Cause) -> &'static str {
+    match cause {
+        Cause::StartFailed => "the engine did not start it",
+        Cause::Exited => "it ended before it was ready",
+        Cause::Missing => "there is no such container",
+        Cause::NotReady => "it was not ready within the start timeout",
+        Cause::Unreachable => "it cannot be reached",
+        Cause::EngineAway => "the engine could not be asked",
+        Cause::Dependency => "a service that it needs is not there",
+    }
 }

@@ -1,5 +1,11 @@
 //! The loop: what the core asks is done, what comes back is told to the core.
 
+mod asking;
+mod group;
+mod look;
+mod memory;
+mod notes;
+
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,16 +17,17 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::history::Waking;
 use super::operation::{self, End, Looked};
-use super::readiness::{Probe, Progress, Readied};
+use super::pin::{Awaited, Group};
+use super::readiness::{AllReady, Probe, Progress};
 use super::report::{self, Failure};
-use super::{ServiceHandle, Target, Wake};
-use crate::activation::{
-    Action, Cause, Due, Event, Moment, Pauses, Phase, Policy, Rest, Run, Seen, Window,
-};
+use super::{Bonds, ServiceHandle, Setup, Target};
+use crate::activation::{Action, Cause, Event, Moment, Phase, Policy, Question, Rest, Run, Seen};
 use crate::clock::Clock;
 use crate::config::OnExit;
-use crate::engine::{Engine, EngineError, Observed, State};
+use crate::config::rules::Switch;
+use crate::engine::{Engine, Observed, State};
 
 /// Looks that failing connects ask for begin no closer together than this, however many fail.
 const SUSPECTED_EVERY: Duration = Duration::from_millis(50);
@@ -34,8 +41,16 @@ pub struct Driver<E> {
     handle: ServiceHandle,
     clock: Clock,
     tasks: JoinSet<Done>,
+    /// What is held of the services that the target is bound to.
+    group: Group,
     /// The readiness question under way, and its run.
     probing: Option<(Run, AbortHandle)>,
+    /// The question under way whether the target may sleep.
+    asking: Option<AbortHandle>,
+    /// The memory of the paused target is being given back.
+    reclaiming: Option<AbortHandle>,
+    unread_said: Arc<AtomicBool>,
+    unreclaimed_said: Arc<AtomicBool>,
     /// An inspect is under way.
     looking: bool,
     /// When the last one began.
@@ -49,33 +64,56 @@ pub struct Driver<E> {
     forbidden_said: Arc<AtomicBool>,
     /// What went wrong last, for the report.
     detail: String,
-    /// When the present start began, and how long the engine took for it.
-    started: Option<(Moment, Duration)>,
+    /// The present wake.
+    started: Option<Waking>,
+    /// What becomes of the target at the end.
+    on_exit: OnExit,
 }
 
 /// What a task of the driver brings back.
 #[derive(Debug)]
 enum Done {
-    Started(Run, End),
-    Stopped(Run, End),
+    Started(Run, End, Awaited, Took),
+    /// What the target depended on, by those bonds, is not there: it was not started.
+    Unmet(Run, Moment, Arc<Bonds>, String),
+    /// With the memory that it had before.
+    Stopped(Run, Option<u64>, End),
+    /// Its pause has given back so much memory.
+    Freed(u64),
     /// When the look began that had an answer, and what was seen; `None` when nothing of that name
     /// exists.
     Looked(Run, Moment, Option<Arc<Observed>>),
-    Probed(Run, Result<Readied, (Cause, String)>),
-    Reported,
+    /// What whoever was asked has said, and why not.
+    Answered(Question, Result<(), String>),
+    /// With the time that it took.
+    Probed(Run, Result<AllReady, (Cause, String)>, Duration),
+    /// What had nothing to bring back.
+    Over,
+}
+
+/// How long the parts of a start took: until what it depends on was there, and the engine.
+#[derive(Debug, Clone, Copy)]
+struct Took {
+    needs: Duration,
+    engine: Duration,
 }
 
 impl<E: Engine> Driver<E> {
     /// A driver for one service, and the handle that its clients use.
     pub fn new(engine: Arc<E>, target: Target, policy: Policy, clock: Clock) -> Self {
-        Self {
+        let mut driver = Self {
             engine,
             target: Arc::new(target),
             handle: ServiceHandle::new(policy.clone(), clock),
             policy,
             clock,
             tasks: JoinSet::new(),
+            group: Group::default(),
             probing: None,
+            asking: None,
+            reclaiming: None,
+            unread_said: Arc::default(),
+            unreclaimed_said: Arc::default(),
             looking: false,
             looked: None,
             retired: false,
@@ -85,7 +123,10 @@ impl<E: Engine> Driver<E> {
             forbidden_said: Arc::default(),
             detail: String::new(),
             started: None,
-        }
+            on_exit: OnExit::Leave,
+        };
+        driver.repin();
+        driver
     }
 
     /// What clients use.
@@ -95,7 +136,8 @@ impl<E: Engine> Driver<E> {
 
     /// Runs until `ended`; then refuses whoever waits or comes, and does what is asked with the
     /// target. Whoever wants connections to be drained does so before.
-    pub async fn run(mut self, ended: CancellationToken, on_end: OnExit) {
+    pub async fn run(mut self, ended: CancellationToken, on_exit: OnExit) {
+        self.on_exit = on_exit;
         let engine = Arc::clone(&self.engine);
         let handle = self.handle.clone();
         let shared = handle.shared();
@@ -105,7 +147,7 @@ impl<E: Engine> Driver<E> {
             () = engine.watch(&target.name, &shared.look) => {}
             () = async {
                 loop {
-                    if ended.is_cancelled() && self.wind_down(on_end) {
+                    if ended.is_cancelled() && self.wind_down() {
                         break;
                     }
                     self.turn(&ended).await;
@@ -113,22 +155,28 @@ impl<E: Engine> Driver<E> {
             } => {}
         }
         self.tasks.shutdown().await;
+        self.handle.shared().lock().over = true;
+        self.handle.shared().changed();
     }
 
     /// One round: does what there is to do, then waits for the next thing that happens.
     async fn turn(&mut self, ended: &CancellationToken) {
+        self.learn();
         let handle = self.handle.clone();
         let shared = handle.shared();
         let (todo, deadline, operating) = {
             let mut state = shared.lock();
             let deadline = state.core.deadline();
             state.armed = deadline.map(|(at, _)| at);
-            (std::mem::take(&mut state.todo), deadline, state.core.operating())
+            let todo = std::mem::take(&mut state.todo);
+            (todo, deadline, state.core.operating())
         };
+        self.take_on();
+        // Before a stop: the connection that has probed the target is not one that it waits for.
+        self.end_stale_probe();
         for action in todo {
             self.act(action);
         }
-        self.end_stale_probe();
         let due = async {
             match deadline {
                 Some((at, _)) => sleep_until(self.clock.instant(at)).await,
@@ -156,26 +204,38 @@ impl<E: Engine> Driver<E> {
             () = due => {
                 let before = handle.status().phase;
                 shared.feed(Event::Deadline);
-                if let Some((_, due)) = deadline {
-                    debug!(?due, "a deadline has come");
-                    self.note_stop(before, due);
-                }
+                debug!(due = ?deadline.map(|(_, due)| due), "a deadline has come");
+                self.note_stop(before);
             }
+            lost = self.group.need_ends() => self.unproven(&lost),
             () = ended.cancelled(), if !ended.is_cancelled() => {}
         }
     }
 
+    /// What it was told lately, which holds for what is done from now on.
+    fn take_on(&mut self) {
+        let setup = self.handle.shared().lock().setup.take();
+        if let Some(Setup { target, policy, on_exit }) = setup {
+            (self.target, self.policy, self.on_exit) = (target, policy, on_exit);
+        }
+        self.repin();
+    }
+
     /// Refuses everybody; true once nothing is left to be done.
-    fn wind_down(&mut self, on_end: OnExit) -> bool {
+    fn wind_down(&mut self) -> bool {
         self.handle.shared().close();
         let mut state = self.handle.shared().lock();
         if state.core.operating() {
             // It cannot be called back; with the engine gone it would keep us for ever, so only
             // who wants the target stopped waits for it.
-            return on_end == OnExit::Leave;
+            return self.on_exit == OnExit::Leave;
+        }
+        // Who depends on it stops before it, and tells.
+        if self.on_exit == OnExit::Stop && state.pinned > 0 && !self.retired {
+            return false;
         }
         // A stop that failed is not tried again: the daemon has said so, and ends.
-        if on_end == OnExit::Leave || std::mem::replace(&mut self.retired, true) {
+        if self.on_exit == OnExit::Leave || std::mem::replace(&mut self.retired, true) {
             return true;
         }
         let before = state.core.phase();
@@ -196,21 +256,52 @@ impl<E: Engine> Driver<E> {
         match action {
             Action::Start { run, give_up } => {
                 info!(container = %target.name, "waking");
-                self.started = Some((clock.now(), Duration::ZERO));
+                self.end_reclaiming();
+                let now = clock.now();
+                let asked = if let Phase::Starting { began } = self.handle.status().phase {
+                    began
+                } else {
+                    now
+                };
+                self.started =
+                    Some(Waking { asked, needs: Duration::ZERO, engine: Duration::ZERO });
                 let known = self.observed.borrow().clone().filter(|known| match known.state {
                     State::Stopped | State::Paused => true,
                     State::Running | State::Restarting => false,
                 });
                 self.tasks.spawn(async move {
-                    let end = operation::start(&*engine, &target, clock, known, give_up).await;
-                    Done::Started(run, end)
+                    let give_up_at = clock.instant(give_up);
+                    let start = async {
+                        let began = clock.now();
+                        let end = operation::start(&*engine, &target, clock, known, give_up).await;
+                        let engine = clock.now().since(began);
+                        (end, Took { needs: began.since(now), engine })
+                    };
+                    match group::start(&target.bonds, give_up_at, start).await {
+                        Ok(((end, took), awaited)) => Done::Started(run, end, awaited, took),
+                        Err(detail) => Done::Unmet(run, give_up, Arc::clone(&target.bonds), detail),
+                    }
                 });
             }
-            Action::Stop { run } => {
+            Action::Stop { run, depth } => {
+                self.started = None;
+                self.end_reclaiming();
+                let seen = self.observed.borrow().clone();
                 self.tasks.spawn(async move {
-                    Done::Stopped(run, operation::stop(&*engine, &target).await)
+                    let (had, ()) = tokio::join!(
+                        memory::of(&*engine, &target, seen),
+                        target.bonds.companions_asleep()
+                    );
+                    Done::Stopped(run, had, operation::stop(&*engine, &target, depth).await)
                 });
             }
+            Action::Kill => self.kill(),
+            Action::Ask { question, until } => self.ask(question, until),
+            Action::EndAsking => self.end_asking(),
+            Action::WouldSleep => info!(
+                container = %target.name,
+                "dry run: it would go to sleep now, and is left awake"
+            ),
             Action::Probe { run } => self.probe(run),
             Action::Report(cause) => {
                 let back_off = self.back_off();
@@ -221,12 +312,14 @@ impl<E: Engine> Driver<E> {
                     | Cause::Exited
                     | Cause::Missing
                     | Cause::Unreachable
-                    | Cause::EngineAway => std::mem::take(&mut self.detail),
+                    | Cause::EngineAway
+                    | Cause::Dependency => std::mem::take(&mut self.detail),
                 };
                 let failure = Failure { cause, detail, back_off };
+                self.handle.shared().lock().history.failed(failure.told());
                 self.tasks.spawn(async move {
                     report::failure(engine, target, failure).await;
-                    Done::Reported
+                    Done::Over
                 });
             }
             Action::Grant(_) | Action::Refuse(..) => {
@@ -249,7 +342,14 @@ impl<E: Engine> Driver<E> {
             progress: self.progress.clone(),
             forbidden_said: Arc::clone(&self.forbidden_said),
         };
-        let task = self.tasks.spawn(async move { Done::Probed(run, probe.until_ready().await) });
+        let met = self.group.take_met(&self.target.bonds);
+        let companions = self.group.companions.take();
+        let clock = self.clock;
+        let task = self.tasks.spawn(async move {
+            let began = clock.now();
+            let answer = probe.until_all_ready(met, companions).await;
+            Done::Probed(run, answer, clock.now().since(began))
+        });
         if let Some((_, earlier)) = self.probing.replace((run, task)) {
             earlier.abort();
         }
@@ -266,41 +366,12 @@ impl<E: Engine> Driver<E> {
         }
     }
 
-    fn look(&mut self, delay: Duration) {
-        let engine = Arc::clone(&self.engine);
-        let name = self.target.name.clone();
-        let run = self.handle.shared().lock().core.run();
-        let clock = self.clock;
-        self.looking = true;
-        self.tasks.spawn(async move {
-            if !delay.is_zero() {
-                tokio::time::sleep(delay).await;
-            }
-            let mut pauses = Pauses::engine();
-            let mut said = false;
-            loop {
-                let began = clock.now();
-                let error = match engine.inspect(&name).await {
-                    Ok(observed) => return Done::Looked(run, began, Some(Arc::new(observed))),
-                    Err(EngineError::Missing(_)) => return Done::Looked(run, began, None),
-                    Err(error) => error,
-                };
-                // That the engine is away is told by its watch; that it answers so is told here.
-                if !said && !operation::transient(&error) {
-                    warn!(container = %name, reason = %error, "it cannot be looked at, trying again");
-                    said = true;
-                }
-                debug!(%error, "the look failed, trying again");
-                tokio::time::sleep(pauses.pause()).await;
-            }
-        });
-    }
-
     fn done(&mut self, done: Done) {
         match done {
-            Done::Started(run, end) => {
-                if let Some((began, took)) = &mut self.started {
-                    *took = self.clock.now().since(*began);
+            Done::Started(run, end, awaited, Took { needs, engine }) => {
+                self.group.awaited(awaited);
+                if let Some(waking) = &mut self.started {
+                    (waking.needs, waking.engine) = (needs, engine);
                 }
                 self.stale_verdict = end.stale_verdict;
                 self.saw(end.observed);
@@ -315,7 +386,21 @@ impl<E: Engine> Driver<E> {
                     self.started = None;
                 }
             }
-            Done::Stopped(run, end) => {
+            Done::Unmet(run, give_up, bonds, detail) => {
+                self.take_on();
+                if !Arc::ptr_eq(&bonds, &self.target.bonds) {
+                    // What is not there may be none of its business any more.
+                    return self.act(Action::Start { run, give_up });
+                }
+                self.detail = detail;
+                self.started = None;
+                self.handle.shared().feed(Event::StartEnded(run, Err(Cause::Dependency)));
+            }
+            Done::Stopped(run, had, end) => {
+                if let Ok(Seen::Resting(rest)) = end.seen {
+                    self.group.put_to_rest();
+                    self.note_memory(had, rest);
+                }
                 match (&end.seen, &end.error) {
                     (Ok(Seen::Resting(_)), _) => info!(container = %self.target.name, "asleep"),
                     (_, error) => warn!(
@@ -325,7 +410,12 @@ impl<E: Engine> Driver<E> {
                     ),
                 }
                 self.saw(end.observed);
+                let paused = matches!(end.seen, Ok(Seen::Resting(Rest::Paused)));
                 self.handle.shared().feed(Event::StopEnded(run, end.seen));
+                let rests = matches!(self.handle.status().phase, Phase::Asleep { .. });
+                if paused && rests && self.target.reclaim == Switch::Yes {
+                    self.reclaim();
+                }
             }
             Done::Looked(run, began, observed) => {
                 self.looking = false;
@@ -333,47 +423,14 @@ impl<E: Engine> Driver<E> {
                 self.looked(run, began, observed);
                 self.handle.shared().looked.notify_waiters();
             }
-            Done::Probed(run, answer) => self.probed(run, answer),
-            Done::Reported => {}
+            Done::Freed(bytes) => self.handle.shared().lock().history.past.paused(bytes),
+            Done::Answered(question, answer) => self.answered(question, answer),
+            Done::Probed(run, answer, took) => self.probed(run, answer, took),
+            Done::Over => {}
         }
     }
 
-    fn looked(&mut self, run: Run, began: Moment, observed: Option<Arc<Observed>>) {
-        let seen = match &observed {
-            None => Seen::Resting(Rest::Missing),
-            Some(observed) => {
-                let known = self.observed.borrow();
-                match observed.state {
-                    State::Running | State::Restarting
-                        if known.as_ref().is_some_and(|known| !known.same_life(observed)) =>
-                    {
-                        Seen::Renewed
-                    }
-                    State::Running | State::Restarting => Seen::Running,
-                    State::Paused => Seen::Resting(Rest::Paused),
-                    State::Stopped => Seen::Resting(Rest::Stopped),
-                }
-            }
-        };
-        let before = self.handle.status().phase;
-        // A look that an operation has overtaken says how things were before.
-        if self.handle.shared().lock().core.run() == run {
-            self.saw(observed);
-            self.handle.shared().feed(Event::Observed(run, seen));
-            // A renewed or ended life has made its run end with it, so nobody reads this then.
-            self.handle.shared().lock().vouched = Some(began);
-        }
-        self.note_change(before, seen);
-    }
-
-    /// Keeps what was seen last: it tells a life from the next.
-    fn saw(&self, observed: Option<Arc<Observed>>) {
-        if observed.is_some() {
-            self.observed.send_replace(observed);
-        }
-    }
-
-    fn probed(&mut self, run: Run, answer: Result<Readied, (Cause, String)>) {
+    fn probed(&mut self, run: Run, answer: Result<AllReady, (Cause, String)>, took: Duration) {
         let handle = self.handle.clone();
         let shared = handle.shared();
         let mut state = shared.lock();
@@ -381,34 +438,34 @@ impl<E: Engine> Driver<E> {
             return;
         }
         match answer {
-            Ok(ready) => {
+            Ok(AllReady::No(lost)) => {
+                drop(state);
+                self.unproven(&lost);
+            }
+            Ok(AllReady::Yes(met, ready)) => {
+                if let Some(lost) = met.lost() {
+                    drop(state);
+                    return self.unproven(lost);
+                }
+                self.group.met = Some(met);
                 let waited = state.core.waiting();
                 let first = self.target.ports.first();
-                let address = ready.upstreams[first].address.clone();
-                state.upstreams = ready.upstreams;
-                state.spare = ready.spare.map(|spare| (first, spare));
+                let address = ready.upstreams.get(first).map(|upstream| upstream.address.clone());
+                let ports = self.target.ports.all();
+                state.spare = ready.spare.zip(ports.get(first)).map(|(spare, port)| (*port, spare));
+                state.upstreams = ports.iter().copied().zip(ready.upstreams).collect();
                 shared.connect_limit.reset(ready.took);
+                self.wake_dependents(&mut state);
                 shared.feed_locked(&mut state, Event::Ready(run));
                 state.spare = None;
-                let woken = self.started.take().map(|(began, engine)| {
-                    let all = self.clock.now().since(began);
-                    state.history.woken(Wake { engine, ready: all.saturating_sub(engine) });
-                    (all, engine)
+                let woken = self.started.take().map(|waking| {
+                    let wake = waking.end(took, self.clock.now());
+                    state.history.woken(wake, self.clock.now());
+                    wake
                 });
                 drop(state);
                 shared.changed();
-                if let Some((all, engine)) = woken {
-                    info!(
-                        container = %self.target.name, %address, clients = waited,
-                        "awake after {:.3} s: engine {:.3}, ready {:.3}",
-                        all.as_secs_f64(), engine.as_secs_f64(), (all.saturating_sub(engine)).as_secs_f64()
-                    );
-                } else {
-                    info!(
-                        container = %self.target.name, %address, clients = waited,
-                        "found awake and ready"
-                    );
-                }
+                self.note_ready(woken, address, waited);
             }
             Err((cause, detail)) => {
                 self.detail = detail;
@@ -416,50 +473,6 @@ impl<E: Engine> Driver<E> {
                 drop(state);
                 shared.changed();
             }
-        }
-    }
-
-    /// Says what somebody else has done to the target.
-    fn note_change(&self, before: Phase, seen: Seen) {
-        let after = self.handle.status().phase;
-        let name = &self.target.name;
-        match (before, after, seen) {
-            (Phase::Unknown, Phase::Asleep(Rest::Missing), _) => warn!(
-                container = %name, engine = %self.engine.describe(),
-                "there is no container {name}: create it, or mend --container; it is served as \
-                 soon as it exists"
-            ),
-            (Phase::Unknown, Phase::Asleep(_), _) => info!(container = %name, "asleep"),
-            (Phase::Unknown, Phase::Found { .. }, _) => info!(
-                container = %name, idle = %self.window(), "found awake; its idle window begins"
-            ),
-            (Phase::Asleep(_) | Phase::Failed(_), Phase::Found { .. }, _) => info!(
-                container = %name, idle = %self.window(),
-                "started by somebody else; its idle window begins"
-            ),
-            (Phase::Awake { .. } | Phase::Found { .. }, Phase::Asleep(rest), _) => {
-                info!(container = %name, now = ?rest, "put to rest by somebody else");
-            }
-            (Phase::Awake { .. }, Phase::Found { .. }, Seen::Renewed) => {
-                info!(container = %name, "restarted by somebody else");
-            }
-            _ => {}
-        }
-    }
-
-    /// Says that the idle window has ended.
-    fn note_stop(&mut self, before: Phase, due: Due) {
-        let now = self.handle.status().phase;
-        if due == Due::Idle && before != Phase::Stopping && now == Phase::Stopping {
-            self.started = None;
-            info!(container = %self.target.name, idle = %self.window(), "going to sleep");
-        }
-    }
-
-    fn window(&self) -> String {
-        match self.policy.idle {
-            Window::After(window) => humantime::format_duration(window).to_string(),
-            Window::Never => "infinity".to_owned(),
         }
     }
 

@@ -4,8 +4,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bollard::query_parameters::{
-    InspectContainerOptions, InspectNetworkOptions, LogsOptionsBuilder, StartContainerOptions,
-    StopContainerOptionsBuilder,
+    InspectContainerOptions, InspectNetworkOptions, KillContainerOptionsBuilder,
+    LogsOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt;
@@ -15,10 +15,10 @@ use tokio::time::timeout;
 use super::error::{translate, unanswered};
 use super::hello::{Flavour, Hello, hello, host_of};
 use super::transport::Kept;
-use super::watch::Watchers;
+use super::watch::{Watchers, Whom};
 use super::{
-    ContainerName, Endpoint, Engine, EngineError, HealthCheck, Locality, Networking, Observed,
-    Verdict, healthcheck, inspect, watch,
+    Endpoint, Engine, EngineError, HealthCheck, Locality, Networking, Observed, TargetName, Usage,
+    Verdict, exec, healthcheck, inspect, usage, watch,
 };
 
 /// How long a call that only looks may take. An engine under load answers an inspect late, as it
@@ -69,6 +69,13 @@ impl Api {
             watchers: Watchers::default(),
             inspects: Semaphore::new(INSPECTS_AT_ONCE),
         }
+    }
+
+    /// Notifies `look` whenever a container may have been made, removed or renamed, and after every
+    /// gap in which that may have been missed. Never ends, and shares the event stream of
+    /// [`Engine::watch`].
+    pub async fn watch_all(&self, look: &Notify) {
+        watch::watch(self, Whom::Everybody, look).await;
     }
 
     pub(super) fn watchers(&self) -> &Watchers {
@@ -180,10 +187,12 @@ impl Api {
         translate(error, &self.endpoint)
     }
 
-    /// A GET outside the client library's vocabulary, at the engine's own path.
+    /// A GET outside the client library's vocabulary, at the engine's own path; an answer of more
+    /// than `most` bytes is an error.
     pub(super) async fn get(
         &self,
         path: &str,
+        most: usize,
         limit: Duration,
     ) -> Result<(u16, hyper::body::Bytes), EngineError> {
         let lost = |error: &(dyn std::error::Error + 'static)| unanswered(error, &self.endpoint);
@@ -191,13 +200,13 @@ impl Api {
             Endpoint::Unix(socket) => {
                 let stream =
                     tokio::net::UnixStream::connect(socket).await.map_err(|error| lost(&error))?;
-                super::http::get(stream, "localhost", path, limit).await
+                super::http::get(stream, "localhost", path, most, limit).await
             }
             Endpoint::Http(authority) => {
                 let stream = tokio::net::TcpStream::connect(authority)
                     .await
                     .map_err(|error| lost(&error))?;
-                super::http::get(stream, authority, path, limit).await
+                super::http::get(stream, authority, path, most, limit).await
             }
         };
         answer.map_err(|error| lost(&error))
@@ -207,7 +216,7 @@ impl Api {
 /// The client library's futures are several KiB each: on the heap, so that whoever waits for one
 /// stays small.
 impl Engine for Api {
-    async fn inspect(&self, name: &ContainerName) -> Result<Observed, EngineError> {
+    async fn inspect(&self, name: &TargetName) -> Result<Observed, EngineError> {
         // Never closed, so an error cannot be.
         let _place = self.inspects.acquire().await;
         Box::pin(async {
@@ -219,7 +228,7 @@ impl Engine for Api {
         .await
     }
 
-    async fn start(&self, name: &ContainerName) -> Result<(), EngineError> {
+    async fn start(&self, name: &TargetName) -> Result<(), EngineError> {
         Box::pin(async {
             let client = self.client().await?;
             let call = client.docker.start_container(name.as_str(), None::<StartContainerOptions>);
@@ -228,7 +237,7 @@ impl Engine for Api {
         .await
     }
 
-    async fn resume(&self, name: &ContainerName) -> Result<(), EngineError> {
+    async fn resume(&self, name: &TargetName) -> Result<(), EngineError> {
         Box::pin(async {
             let client = self.client().await?;
             self.call("unpause", START_LIMIT, client.docker.unpause_container(name.as_str())).await
@@ -236,7 +245,7 @@ impl Engine for Api {
         .await
     }
 
-    async fn stop(&self, name: &ContainerName, grace: Duration) -> Result<(), EngineError> {
+    async fn stop(&self, name: &TargetName, grace: Duration) -> Result<(), EngineError> {
         Box::pin(async {
             let client = self.client().await?;
             // Rounded up: none at all would be a kill.
@@ -248,19 +257,46 @@ impl Engine for Api {
         .await
     }
 
+    async fn pause(&self, name: &TargetName) -> Result<(), EngineError> {
+        Box::pin(async {
+            let client = self.client().await?;
+            self.call("pause", START_LIMIT, client.docker.pause_container(name.as_str())).await
+        })
+        .await
+    }
+
+    async fn kill(&self, name: &TargetName) -> Result<(), EngineError> {
+        Box::pin(async {
+            let client = self.client().await?;
+            let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
+            let call = client.docker.kill_container(name.as_str(), Some(options));
+            self.call("kill", START_LIMIT, call).await
+        })
+        .await
+    }
+
+    async fn exec(
+        &self,
+        name: &TargetName,
+        argv: &[String],
+        limit: Duration,
+    ) -> Result<i64, EngineError> {
+        Box::pin(async { exec::run(self, name, argv, limit).await }).await
+    }
+
+    async fn usage(&self, name: &TargetName) -> Result<Usage, EngineError> {
+        Box::pin(async { usage::of(self, name).await }).await
+    }
+
     async fn check_health(
         &self,
-        name: &ContainerName,
+        name: &TargetName,
         check: &HealthCheck,
     ) -> Result<Verdict, EngineError> {
         Box::pin(async { healthcheck::run(self, name, check).await }).await
     }
 
-    async fn last_output(
-        &self,
-        name: &ContainerName,
-        lines: u8,
-    ) -> Result<Vec<String>, EngineError> {
+    async fn last_output(&self, name: &TargetName, lines: u8) -> Result<Vec<String>, EngineError> {
         Box::pin(async {
             let client = self.client().await?;
             let options = LogsOptionsBuilder::new()
@@ -300,8 +336,8 @@ impl Engine for Api {
         }
     }
 
-    async fn watch(&self, name: &ContainerName, look: &Notify) {
-        watch::watch(self, name, look).await;
+    async fn watch(&self, name: &TargetName, look: &Notify) {
+        watch::watch(self, Whom::Target(name.clone()), look).await;
     }
 
     fn describe(&self) -> String {

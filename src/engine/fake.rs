@@ -3,19 +3,21 @@
 //!
 //! It keeps time by tokio's clock, so a test that pauses the clock runs as fast as it computes.
 
-use std::collections::{BTreeMap, VecDeque};
+mod answers;
+mod others;
+
+use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use self::others::Journal;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use super::{
-    ContainerName, Engine, EngineError, Exit, Health, HealthCheck, Lasting, Locality, Networking,
-    Observed, Sent, State, Verdict,
-};
+use self::others::Others;
+use super::{EngineError, Sent, State, Usage};
 use crate::clock;
 
 /// What becomes of a start or a stop.
@@ -72,8 +74,14 @@ pub struct Counts {
     pub resumes: u64,
     /// Stops.
     pub stops: u64,
+    /// Freezes.
+    pub pauses: u64,
+    /// Kills.
+    pub kills: u64,
     /// Inspects.
     pub inspects: u64,
+    /// Commands in it, health checks apart.
+    pub execs: u64,
 }
 
 /// One container, and an engine that knows no other.
@@ -81,9 +89,12 @@ pub struct Counts {
 pub struct FakeEngine {
     inner: Mutex<Inner>,
     events: Notify,
+    /// A stop that is on its way ends at once.
+    killed: Notify,
     /// How many clients use the container, as the test counts them: a stop while it is not zero
     /// is a fault.
     pub in_use: AtomicU32,
+    others: Mutex<Others>,
 }
 
 #[derive(Debug)]
@@ -96,9 +107,12 @@ struct Inner {
     state: State,
     ready_at: Option<Instant>,
     exit: i64,
+    output: Vec<String>,
     away: bool,
     starts: VecDeque<Outcome>,
     stops: VecDeque<Outcome>,
+    execs: VecDeque<i64>,
+    usage: Usage,
     operations: u32,
     counts: Counts,
     faults: Vec<String>,
@@ -117,15 +131,20 @@ impl FakeEngine {
                 state: State::Stopped,
                 ready_at: None,
                 exit: 0,
+                output: Vec::new(),
                 away: false,
                 starts: VecDeque::new(),
                 stops: VecDeque::new(),
+                execs: VecDeque::new(),
+                usage: Usage::default(),
                 operations: 0,
                 counts: Counts::default(),
                 faults: Vec::new(),
             }),
             events: Notify::new(),
+            killed: Notify::new(),
             in_use: AtomicU32::new(0),
+            others: Mutex::default(),
         }
     }
 
@@ -137,6 +156,16 @@ impl FakeEngine {
     /// What becomes of the next stops; after them all are done.
     pub fn script_stops(&self, outcomes: impl IntoIterator<Item = Outcome>) {
         self.inner().stops.extend(outcomes);
+    }
+
+    /// How the next commands in it end; after them all end with 0.
+    pub fn script_execs(&self, codes: impl IntoIterator<Item = i64>) {
+        self.inner().execs.extend(codes);
+    }
+
+    /// What it has used so far, from now on.
+    pub fn use_so_much(&self, usage: Usage) {
+        self.inner().usage = usage;
     }
 
     /// What was asked of it so far.
@@ -186,6 +215,16 @@ impl FakeEngine {
         self.events.notify_one();
     }
 
+    /// The container ends with that exit code, and those last words.
+    pub fn exits(&self, code: i64, output: &str) {
+        let mut inner = self.inner();
+        inner.end(code);
+        inner.output = vec![output.to_owned()];
+        drop(inner);
+        self.write("ended");
+        self.events.notify_one();
+    }
+
     /// Somebody freezes it.
     pub fn pause_behind_our_back(&self) {
         self.inner().state = State::Paused;
@@ -205,6 +244,7 @@ impl FakeEngine {
         let mut inner = self.inner();
         inner.exists = true;
         inner.id += 1;
+        inner.life = 0;
         inner.state = State::Stopped;
         self.events.notify_one();
     }
@@ -264,6 +304,13 @@ impl FakeEngine {
             Outcome::Refused(message) => Err(refused(message)),
             Outcome::Lost => Err(away(Sent::Maybe)),
         };
+        let now = inner.state;
+        drop(inner);
+        self.write(match now {
+            State::Running | State::Restarting => "started",
+            State::Paused => "paused",
+            State::Stopped => "stopped",
+        });
         self.events.notify_one();
         answer
     }
@@ -293,122 +340,4 @@ impl Inner {
 
 fn away(sent: Sent) -> EngineError {
     EngineError::Unavailable { reason: "the engine is away".to_owned(), sent }
-}
-
-impl Engine for FakeEngine {
-    async fn inspect(&self, name: &ContainerName) -> Result<Observed, EngineError> {
-        self.inner().counts.inspects += 1;
-        self.delay(|delays| delays.inspect.clone()).await?;
-        let inner = self.inner();
-        if inner.away {
-            return Err(away(Sent::Maybe));
-        }
-        if !inner.exists {
-            return Err(EngineError::Missing(name.to_string()));
-        }
-        Ok(Observed {
-            id: inner.id.to_string(),
-            name: name.to_string(),
-            started_at: inner.life.to_string(),
-            pid: None,
-            state: inner.state,
-            exit: Exit { code: inner.exit, ..Exit::default() },
-            check: Some(HealthCheck {
-                argv: vec!["check".to_owned()],
-                timeout: Duration::from_secs(1),
-            }),
-            health: Health::default(),
-            networking: Networking::Host,
-            networks: Vec::new(),
-            published: BTreeMap::new(),
-            publishes: BTreeMap::new(),
-            stop_timeout: None,
-            lasting: Lasting::Yes,
-            restart_policy: String::new(),
-        })
-    }
-
-    async fn start(&self, _name: &ContainerName) -> Result<(), EngineError> {
-        self.inner().counts.starts += 1;
-        self.begin("start");
-        let waited = self.delay(|delays| delays.start.clone()).await;
-        let outcome = match waited {
-            Ok(()) => self.inner().starts.pop_front().unwrap_or(Outcome::Done),
-            Err(error) => {
-                self.inner().operations -= 1;
-                return Err(error);
-            }
-        };
-        self.end(outcome, |inner| {
-            if inner.state == State::Running {
-                return;
-            }
-            let boot = inner.delays.boot.clone();
-            inner.life += 1;
-            inner.state = State::Running;
-            inner.ready_at = Some(clock::instant() + inner.draw(boot));
-        })
-    }
-
-    async fn resume(&self, _name: &ContainerName) -> Result<(), EngineError> {
-        self.inner().counts.resumes += 1;
-        self.begin("resume");
-        self.end(Outcome::Done, |inner| inner.state = State::Running)
-    }
-
-    async fn stop(&self, _name: &ContainerName, _grace: Duration) -> Result<(), EngineError> {
-        self.inner().counts.stops += 1;
-        self.begin("stop");
-        if self.in_use.load(Ordering::SeqCst) > 0 {
-            self.inner().faults.push("stop while a client uses it".to_owned());
-        }
-        let waited = self.delay(|delays| delays.stop.clone()).await;
-        let outcome = match waited {
-            Ok(()) => self.inner().stops.pop_front().unwrap_or(Outcome::Done),
-            Err(error) => {
-                self.inner().operations -= 1;
-                return Err(error);
-            }
-        };
-        self.end(outcome, |inner| inner.end(0))
-    }
-
-    async fn check_health(
-        &self,
-        _name: &ContainerName,
-        _check: &HealthCheck,
-    ) -> Result<Verdict, EngineError> {
-        self.delay(|delays| delays.inspect.clone()).await?;
-        let ready = self.inner().is_ready();
-        Ok(if ready { Verdict::Healthy } else { Verdict::Unhealthy("booting".to_owned()) })
-    }
-
-    async fn last_output(
-        &self,
-        _name: &ContainerName,
-        _lines: u8,
-    ) -> Result<Vec<String>, EngineError> {
-        Ok(Vec::new())
-    }
-
-    async fn locality(&self) -> Locality {
-        Locality::Local
-    }
-
-    async fn watch(&self, _name: &ContainerName, look: &Notify) {
-        loop {
-            self.events.notified().await;
-            let delay = {
-                let mut inner = self.inner();
-                let range = inner.delays.event.clone();
-                inner.draw(range)
-            };
-            sleep(delay).await;
-            look.notify_one();
-        }
-    }
-
-    fn describe(&self) -> String {
-        "a fake engine".to_owned()
-    }
 }

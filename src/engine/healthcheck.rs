@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use super::api::{Api, Client};
 use super::hello::Flavour;
-use super::{ContainerName, EngineError, HealthCheck, Verdict, plain};
+use super::http::BODY_LIMIT;
+use super::{EngineError, HealthCheck, TargetName, Verdict, plain};
 
 /// What the engine needs beside the check itself to begin and end it.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -22,7 +23,7 @@ const OUTPUT_LIMIT: usize = 4096;
 
 pub(super) async fn run(
     api: &Api,
-    name: &ContainerName,
+    name: &TargetName,
     check: &HealthCheck,
 ) -> Result<Verdict, EngineError> {
     let client = api.client().await?;
@@ -42,7 +43,7 @@ pub(super) async fn run(
 async fn exec(
     api: &Api,
     client: &Client,
-    name: &ContainerName,
+    name: &TargetName,
     check: &HealthCheck,
 ) -> Result<Verdict, EngineError> {
     let config = ExecConfig {
@@ -100,13 +101,9 @@ struct Logged {
     output: String,
 }
 
-async fn libpod(
-    api: &Api,
-    name: &ContainerName,
-    check: &HealthCheck,
-) -> Result<Verdict, EngineError> {
+async fn libpod(api: &Api, name: &TargetName, check: &HealthCheck) -> Result<Verdict, EngineError> {
     let path = format!("/v4.0.0/libpod/containers/{name}/healthcheck");
-    let (status, body) = api.get(&path, check.timeout + MARGIN).await?;
+    let (status, body) = api.get(&path, BODY_LIMIT, check.timeout + MARGIN).await?;
     let text = || plain(&String::from_utf8_lossy(&body));
     match status {
         200 => {

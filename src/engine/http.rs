@@ -11,8 +11,8 @@ use std::future::Future;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// More of an answer's body than this is not read.
-const BODY_LIMIT: usize = 256 * 1024;
+/// An answer about one thing is not longer.
+pub(super) const BODY_LIMIT: usize = 256 * 1024;
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -31,11 +31,12 @@ pub enum HttpError {
     TimedOut(Duration),
 }
 
-/// The status and the body of `path`; at most 256 KiB of body, within `limit`.
+/// The status and the body of `path`; at most `most` bytes of body, within `limit`.
 pub(super) async fn get<S>(
     stream: S,
     host: &str,
     path: &str,
+    most: usize,
     limit: Duration,
 ) -> Result<(u16, Bytes), HttpError>
 where
@@ -43,7 +44,7 @@ where
 {
     ask(stream, host, path, limit, async |answer| {
         let status = answer.status().as_u16();
-        let body = Limited::new(answer.into_body(), BODY_LIMIT).collect().await;
+        let body = Limited::new(answer.into_body(), most).collect().await;
         let body = body.map_err(|error| HttpError::Body(error.to_string()))?;
         Ok((status, body.to_bytes()))
     })

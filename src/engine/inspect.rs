@@ -192,6 +192,23 @@ mod tests {
         assert_eq!(seen.publishes[&Port::tcp(80)], ["0.0.0.0:8080".parse().unwrap()]);
     }
 
+    /// As Docker 20.10 and Podman 4.3 write them: one that was never started has exit code 0, too.
+    #[test]
+    fn one_that_was_never_started_is_told_from_one_that_has_ended_well() {
+        let seen = |state: &str| parse(&format!(r#"{{"Id":"abc","State":{{{state}}}}}"#)).unwrap();
+        for never in [
+            r#""Status":"created","ExitCode":0,"StartedAt":"0001-01-01T00:00:00Z""#,
+            r#""Status":"created","ExitCode":0,"StartedAt":"0001-01-01T00:00:00.000000000Z""#,
+            r#""Status":"created","ExitCode":0"#,
+        ] {
+            let seen = seen(never);
+            assert_eq!((seen.state, seen.was_started()), (State::Stopped, false), "{never}");
+        }
+        let seen =
+            seen(r#""Status":"exited","ExitCode":0,"StartedAt":"2024-05-01T08:00:00.123456789Z""#);
+        assert!(seen.was_started());
+    }
+
     #[test]
     fn a_bare_answer_is_stopped_and_one_without_a_state_is_garbled() {
         let seen = parse(r#"{"Id":"abc","State":{}}"#).unwrap();

@@ -55,6 +55,8 @@ pub struct Health {
 pub enum Networking {
     /// It uses the host's own.
     Host,
+    /// It is reached at the host's ports, by a forwarder that may accept before it listens.
+    Forwarded,
     /// It uses that container's.
     Container(String),
     /// Networks of the engine, with the target's address in each, by the network's name.
@@ -113,6 +115,12 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// Whether it was ever started: for one that was not, the engines write the first moment of the
+    /// year 1, Go's zero time, or nothing.
+    pub fn was_started(&self) -> bool {
+        !self.started_at.is_empty() && !self.started_at.starts_with("0001-01-01")
+    }
+
     /// Whether `other` is the same life of the same container.
     pub fn same_life(&self, other: &Self) -> bool {
         self.id == other.id && self.started_at == other.started_at

@@ -23,6 +23,28 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// What is at a socket's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing, or nothing that this user may see.
+    Nothing,
+    /// Something that this user may not write to.
+    Forbidden,
+    /// Something that this user may connect to.
+    Usable,
+}
+
+impl Found {
+    /// What is there now, for this process. Connecting takes the right to write (unix(7)).
+    pub fn at(path: &Path) -> Self {
+        match rustix::fs::access(path, rustix::fs::Access::WRITE_OK) {
+            Ok(()) => Self::Usable,
+            Err(_) if path.exists() => Self::Forbidden,
+            Err(_) => Self::Nothing,
+        }
+    }
+}
+
 /// No engine can be chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SelectError {
@@ -33,10 +55,7 @@ pub enum SelectError {
     )]
     NoneFound(String),
     /// The words name no engine.
-    #[error(
-        "{by}: {value:?} is not understood: auto, docker, podman, unix:///path, tcp://host:port or \
-         http://host:port (ssh:// and TLS are not supported)"
-    )]
+    #[error("{by}: {}", not_understood(value))]
     NotUnderstood {
         /// Where the words come from.
         by: &'static str,
@@ -47,12 +66,12 @@ pub enum SelectError {
 
 /// Chooses an endpoint, and says by what it was chosen.
 ///
-/// `env` reads a variable, `exists` tells whether a socket is there; both are passed in so that
-/// the choice itself is a pure function.
+/// `env` reads a variable, `look` looks at a socket; both are passed in so that the choice itself is a
+/// pure function.
 pub fn select(
     wish: &str,
     env: impl Fn(&str) -> Option<String>,
-    exists: impl Fn(&Path) -> bool,
+    look: impl Fn(&Path) -> Found,
 ) -> Result<(Endpoint, &'static str), SelectError> {
     let runtime = env("XDG_RUNTIME_DIR");
     let in_runtime = |name: &str| runtime.as_ref().map(|dir| Path::new(dir).join(name));
@@ -68,18 +87,26 @@ pub fn select(
             .flatten()
             .collect::<Vec<_>>()
     };
-    // Rootful before rootless, and Docker before Podman within each.
+    // Rootful before rootless, and Docker before Podman within each; but what this user may use comes
+    // before what exists.
     let both = || {
         let (docker, podman) = (docker(), podman());
         let mut all = vec![docker[0].clone(), podman[0].clone()];
         all.extend(docker.into_iter().skip(1).chain(podman.into_iter().skip(1)));
         all
     };
-    let first = |sockets: Vec<PathBuf>, why| match sockets.iter().find(|path| exists(path)) {
-        Some(found) => Ok((Endpoint::Unix(found.clone()), why)),
-        None => Err(SelectError::NoneFound(
-            sockets.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "),
-        )),
+    let first = |sockets: Vec<PathBuf>, why| {
+        let found = |wanted| sockets.iter().find(|path| look(path) == wanted);
+        match found(Found::Usable).or_else(|| found(Found::Forbidden)) {
+            Some(found) => Ok((Endpoint::Unix(found.clone()), why)),
+            None => Err(SelectError::NoneFound(
+                sockets
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            )),
+        }
     };
     let variable = |name: &str| env(name).filter(|value| !value.is_empty());
     match wish {
@@ -90,7 +117,7 @@ pub fn select(
             if let Some(host) = variable("CONTAINER_HOST") {
                 return Ok((parse("CONTAINER_HOST", &host)?, "CONTAINER_HOST"));
             }
-            first(both(), "the first socket that exists")
+            first(both(), "the first socket that can be used")
         }
         // A named engine whose socket is not there yet is waited for, at the place it would be.
         "docker" => first(docker(), "--engine docker")
@@ -101,29 +128,49 @@ pub fn select(
     }
 }
 
-/// Checks the word of `--engine` without choosing.
-pub fn check_word(word: &str) -> Result<(), SelectError> {
+/// Checks a word of `--labels` without choosing: one of `--engine`, but for those of units.
+pub fn check_labels_word(word: &str) -> Result<(), String> {
     match word {
-        "auto" | "docker" | "podman" => Ok(()),
-        uri => parse("--engine", uri).map(drop),
+        "systemd" | "systemd-user" => Err(format!(
+            "{word}: units have no labels; give a container engine, like docker or podman, and \
+             name units with --unit"
+        )),
+        word => check_word(word),
+    }
+}
+
+/// Checks the word of `--engine` without choosing.
+pub fn check_word(word: &str) -> Result<(), String> {
+    match word {
+        "auto" | "docker" | "podman" | "systemd" | "systemd-user" => Ok(()),
+        // Whoever asks says where the word stands.
+        uri => endpoint(uri).map(drop).ok_or_else(|| not_understood(uri)),
     }
 }
 
 fn parse(by: &'static str, uri: &str) -> Result<Endpoint, SelectError> {
-    let bad = || SelectError::NotUnderstood { by, value: uri.to_owned() };
+    endpoint(uri).ok_or_else(|| SelectError::NotUnderstood { by, value: uri.to_owned() })
+}
+
+fn not_understood(value: &str) -> String {
+    format!(
+        "{value:?} is not understood: auto, docker, podman, unix:///path, tcp://host:port or \
+         http://host:port (ssh:// and TLS are not supported); for units systemd or systemd-user"
+    )
+}
+
+fn endpoint(uri: &str) -> Option<Endpoint> {
     match uri.split_once("://") {
-        Some(("unix", path)) if path.starts_with('/') => Ok(Endpoint::Unix(path.into())),
+        Some(("unix", path)) if path.starts_with('/') => Some(Endpoint::Unix(path.into())),
         Some(("tcp" | "http", rest)) => {
             let authority = rest.trim_end_matches('/');
             let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "2375"));
-            let port: u16 = port.parse().map_err(|_| bad())?;
+            let port: u16 = port.parse().ok()?;
             let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-            if host.is_empty() || !host.chars().all(plain) {
-                return Err(bad());
-            }
-            Ok(Endpoint::Http(format!("{host}:{port}")))
+            (!host.is_empty() && host.chars().all(plain))
+                .then(|| Endpoint::Http(format!("{host}:{port}")))
         }
-        _ => Err(bad()),
+        _ => None,
     }
 }
 
@@ -139,7 +186,16 @@ mod tests {
         select(
             wish,
             |name| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
-            |path| sockets.iter().any(|socket| Path::new(socket) == path),
+            |path| {
+                let mut found =
+                    sockets.iter().filter_map(|socket| match socket.strip_prefix('!') {
+                        Some(forbidden) => {
+                            (Path::new(forbidden) == path).then_some(Found::Forbidden)
+                        }
+                        None => (Path::new(socket) == path).then_some(Found::Usable),
+                    });
+                found.next().unwrap_or(Found::Nothing)
+            },
         )
         .map(|(endpoint, why)| (endpoint.to_string(), why))
     }
@@ -160,8 +216,20 @@ mod tests {
         assert!(matches!(with("auto", &[], &[]), Err(SelectError::NoneFound(_))));
         assert_eq!(
             with("auto", &[("DOCKER_HOST", "")], &all).unwrap().1,
-            "the first socket that exists"
+            "the first socket that can be used"
         );
+    }
+
+    /// `!` marks a socket of others.
+    #[test]
+    fn what_may_be_used_comes_before_what_exists() {
+        let runtime = [("XDG_RUNTIME_DIR", "/r")];
+        let own = ["!/var/run/docker.sock", "/r/podman/podman.sock"];
+        assert_eq!(with("auto", &runtime, &own).unwrap().0, "unix:///r/podman/podman.sock");
+        let docker = ["!/var/run/docker.sock", "/r/docker.sock"];
+        assert_eq!(with("docker", &runtime, &docker).unwrap().0, "unix:///r/docker.sock");
+        // Else the permission that is missing is told, of the one that exists.
+        assert_eq!(with("auto", &runtime, &own[..1]).unwrap().0, "unix:///var/run/docker.sock");
     }
 
     #[test]
@@ -170,6 +238,13 @@ mod tests {
         let env = [("XDG_RUNTIME_DIR", "/r")];
         let sockets = ["/r/podman/podman.sock"];
         assert_eq!(with("podman", &env, &sockets).unwrap().0, "unix:///r/podman/podman.sock");
+    }
+
+    #[test]
+    fn a_word_is_complained_of_without_where_it_stands() {
+        assert!(check_word("dockr").unwrap_err().starts_with("\"dockr\" is not understood: auto"));
+        let whole = with("dockr", &[], &[]).unwrap_err().to_string();
+        assert_eq!(whole, format!("--engine: {}", check_word("dockr").unwrap_err()));
     }
 
     #[test]

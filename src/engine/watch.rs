@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::api::Api;
-use super::{ContainerName, EngineError};
+use super::{EngineError, TargetName};
 use crate::activation::Pauses;
 use crate::clock;
 
@@ -20,7 +20,7 @@ use crate::clock;
 const OVERLAP: Duration = Duration::from_secs(2);
 
 /// A stream that ends sooner is no reason to ask at once again: something cuts it each time.
-const LIVED: Duration = Duration::from_secs(5);
+pub(super) const LIVED: Duration = Duration::from_secs(5);
 
 /// After so long without an event the stream is taken up anew.
 const QUIET: Duration = Duration::from_secs(10 * 60);
@@ -35,31 +35,22 @@ pub(super) struct Watchers {
 
 #[derive(Debug, Clone)]
 struct Watcher {
-    name: ContainerName,
+    whom: Whom,
     hint: Arc<Notify>,
 }
 
+/// What a watcher wants to know of.
+#[derive(Debug, Clone)]
+pub(super) enum Whom {
+    /// Whatever happens to that target.
+    Target(TargetName),
+    /// That a container comes, goes, or is called otherwise.
+    Everybody,
+}
+
 /// Watches for ever; see [`Engine::watch`](super::Engine::watch).
-pub(super) async fn watch(api: &Api, name: &ContainerName, look: &Notify) {
-    let watchers = api.watchers();
-    let hint = Arc::new(Notify::new());
-    watchers.lock().push(Watcher { name: name.clone(), hint: Arc::clone(&hint) });
-    let _registered = Registered { watchers, hint: &hint };
-    let follow = async {
-        let _turn = watchers.following.lock().await;
-        // Large, and needed by one of them.
-        Box::pin(follow_all(api)).await;
-    };
-    let pass_on = async {
-        loop {
-            hint.notified().await;
-            look.notify_one();
-        }
-    };
-    tokio::select! {
-        () = follow => {}
-        never = pass_on => never,
-    }
+pub(super) async fn watch(api: &Api, whom: Whom, look: &Notify) {
+    api.watchers().watch(whom, look, || follow_all(api)).await;
 }
 
 /// Takes a watcher off the list with its future.
@@ -75,14 +66,41 @@ impl Drop for Registered<'_> {
 }
 
 impl Watchers {
+    /// Passes the hints on that concern it, for ever. Whoever is first follows, for all.
+    pub(super) async fn watch<F: Future<Output = ()>>(
+        &self,
+        whom: Whom,
+        look: &Notify,
+        follow_all: impl FnOnce() -> F,
+    ) {
+        let hint = Arc::new(Notify::new());
+        self.lock().push(Watcher { whom, hint: Arc::clone(&hint) });
+        let _registered = Registered { watchers: self, hint: &hint };
+        let follow = async {
+            let _turn = self.following.lock().await;
+            // Large, and needed by one of them.
+            Box::pin(follow_all()).await;
+        };
+        let pass_on = async {
+            loop {
+                hint.notified().await;
+                look.notify_one();
+            }
+        };
+        tokio::select! {
+            () = follow => {}
+            never = pass_on => never,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Watcher>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells those whom it concerns; true if there are any.
-    fn tell(&self, concerns: impl Fn(&ContainerName) -> bool) -> bool {
+    pub(super) fn tell(&self, concerns: impl Fn(&Whom) -> bool) -> bool {
         let all = self.lock();
-        let concerned = all.iter().filter(|watcher| concerns(&watcher.name));
+        let concerned = all.iter().filter(|watcher| concerns(&watcher.whom));
         concerned.map(|watcher| watcher.hint.notify_one()).count() > 0
     }
 }
@@ -135,7 +153,7 @@ async fn follow(api: &Api) -> Option<EngineError> {
     while let Ok(Some(event)) = timeout(QUIET, events.next()).await {
         match event {
             Ok(event) => {
-                if api.watchers().tell(|name| concerns(&event, name)) {
+                if api.watchers().tell(|whom| whom.is_concerned(&event)) {
                     debug!(action = event.action.as_deref().unwrap_or(""), "engine event");
                 }
             }
@@ -149,9 +167,22 @@ async fn follow(api: &Api) -> Option<EngineError> {
     None
 }
 
+impl Whom {
+    fn is_concerned(&self, event: &EventMessage) -> bool {
+        match self {
+            Self::Target(name) => concerns(event, name),
+            // Docker destroys, Podman removes.
+            Self::Everybody => event
+                .action
+                .as_deref()
+                .is_none_or(|action| matches!(action, "create" | "destroy" | "remove" | "rename")),
+        }
+    }
+}
+
 /// Whether the event may be about the target. Its own execs are noise; a target named by ID is
 /// known by that.
-fn concerns(event: &EventMessage, name: &ContainerName) -> bool {
+fn concerns(event: &EventMessage, name: &TargetName) -> bool {
     let action = event.action.as_deref().unwrap_or_default();
     // Podman does not say what the renamed one was called before.
     if action == "rename" {
@@ -180,13 +211,17 @@ mod tests {
 
     #[test]
     fn events_of_the_target_are_told_from_others_and_from_our_own_execs() {
-        let name = ContainerName::new("web").unwrap();
+        let name = TargetName::container("web").unwrap();
         let of = |json| concerns(&event(json), &name);
         assert!(of(r#"{"Action":"die","Actor":{"ID":"f00","Attributes":{"name":"web"}}}"#));
         assert!(!of(r#"{"Action":"die","Actor":{"ID":"f00","Attributes":{"name":"other"}}}"#));
         assert!(of(r#"{"Action":"rename","Actor":{"ID":"f00","Attributes":{"name":"x"}}}"#));
         assert!(!of(r#"{"Action":"exec_die","Actor":{"ID":"f00","Attributes":{"name":"web"}}}"#));
-        let by_id = ContainerName::new("f00dbabe").unwrap();
+        let everybody = |json| Whom::Everybody.is_concerned(&event(json));
+        assert!(everybody(r#"{"Action":"create","Actor":{"ID":"f00"}}"#));
+        assert!(everybody(r#"{"Action":"remove","Actor":{"ID":"f00"}}"#));
+        assert!(!everybody(r#"{"Action":"die","Actor":{"ID":"f00"}}"#));
+        let by_id = TargetName::container("f00dbabe").unwrap();
         assert!(concerns(
             &event(r#"{"Action":"die","Actor":{"ID":"f00dbabe99","Attributes":{}}}"#),
             &by_id

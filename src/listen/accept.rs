@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 use super::Listener;
 use crate::activation::{Moment, Pauses};
 use crate::clock::Clock;
+use crate::port::Port;
 use crate::proxy::Stream;
 
 /// The same trouble is told once in this time.
@@ -21,8 +22,8 @@ const TELL_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// Who takes accepted connections.
 pub trait Acceptor: Send + Sync + 'static {
-    /// Takes one, which leads to the port at that place; the permit is given back with it.
-    fn accepted(&self, stream: Stream, port: usize, permit: OwnedSemaphorePermit);
+    /// Takes one, which leads to that port; the permit is given back with it.
+    fn accepted(&self, stream: Stream, port: Port, permit: OwnedSemaphorePermit);
 }
 
 /// What is left when accepting stops.
@@ -30,8 +31,8 @@ pub trait Acceptor: Send + Sync + 'static {
 pub struct Accepted {
     /// The listeners.
     pub listeners: Vec<Listener>,
-    /// A client that was accepted and has no place yet, and the place of its port.
-    pub late: Option<(Stream, usize)>,
+    /// A client that was accepted and has no place yet, and the port it leads to.
+    pub late: Option<(Stream, Port)>,
 }
 
 /// Accepts on all of `listeners` until `stop`.
@@ -100,7 +101,7 @@ pub fn accept_rest(listener: &Listener, places: &Arc<Semaphore>, acceptor: &impl
 }
 
 /// The next client of any listener, and the place of its port; each begins in its turn.
-async fn accept_one(listeners: &[Listener], turn: &mut usize) -> io::Result<(Stream, usize)> {
+async fn accept_one(listeners: &[Listener], turn: &mut usize) -> io::Result<(Stream, Port)> {
     poll_fn(|cx| {
         for step in 0..listeners.len() {
             let index = (*turn + step) % listeners.len();

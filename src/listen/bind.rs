@@ -9,7 +9,7 @@ use std::path::Path;
 use socket2::{Domain, SockAddr, Socket, Type};
 use thiserror::Error;
 
-use super::{Datagrams, Listener, Sockets};
+use super::{Datagrams, Listener, Place, Sockets};
 use crate::config::{ConnectionLimits, Listen, ListenAddress};
 use crate::port::{Port, Protocol};
 
@@ -23,8 +23,7 @@ const BACKLOG: i32 = 4096;
 pub struct BindError {
     /// Where.
     pub address: String,
-    /// Why not.
-    #[source]
+    /// Why not. It is told in ours, so it is no source.
     pub error: io::Error,
 }
 
@@ -38,6 +37,8 @@ fn hint(error: &io::Error, address: &str) -> &'static str {
             ": another process, or the container itself, holds this port; do not publish it with \
              -p, or give --listen another one"
         }
+        // What is not the kernel's own has said what it is about.
+        io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => "",
         io::ErrorKind::PermissionDenied if address.starts_with("unix:") => {
             ": this user may not write to its folder"
         }
@@ -52,22 +53,23 @@ fn hint(error: &io::Error, address: &str) -> &'static str {
 /// Binds all of `listens`, or none.
 pub fn bind(listens: &[Listen], limits: ConnectionLimits) -> Result<Sockets, BindError> {
     let mut sockets = Sockets::default();
-    for Listen { address, port: leads_to } in listens {
+    for Listen { address, port } in listens {
+        let leads_to = || (Place::Own(address.clone()), *port);
         match address {
             ListenAddress::Everywhere(Port { number, protocol: Protocol::Tcp }) => {
-                let tcp = |address| tcp(address, *leads_to, limits);
+                let tcp = |address| tcp(address, leads_to(), limits);
                 sockets.streams.extend(everywhere(*number, tcp)?);
             }
             ListenAddress::Everywhere(Port { number, protocol: Protocol::Udp }) => {
-                sockets.datagrams.extend(everywhere(*number, |address| udp(address, *leads_to))?);
+                sockets.datagrams.extend(everywhere(*number, |address| udp(address, leads_to()))?);
             }
             ListenAddress::At(Protocol::Tcp, address) => {
-                sockets.streams.push(tcp(*address, *leads_to, limits)?);
+                sockets.streams.push(tcp(*address, leads_to(), limits)?);
             }
             ListenAddress::At(Protocol::Udp, address) => {
-                sockets.datagrams.push(udp(*address, *leads_to)?);
+                sockets.datagrams.push(udp(*address, leads_to())?);
             }
-            ListenAddress::Unix(path) => sockets.streams.push(unix(path, *leads_to)?),
+            ListenAddress::Unix(path) => sockets.streams.push(unix(path, leads_to())?),
         }
     }
     Ok(sockets)
@@ -96,10 +98,10 @@ fn everywhere<T>(
 
 fn tcp(
     address: SocketAddr,
-    leads_to: usize,
+    leads_to: (Place, Port),
     limits: ConnectionLimits,
 ) -> Result<Listener, BindError> {
-    let bound = || {
+    let bound = move || {
         let socket =
             Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -111,7 +113,7 @@ fn tcp(
 }
 
 /// Without `SO_REUSEADDR`, which would let another process of ours take the datagrams.
-fn udp(address: SocketAddr, leads_to: usize) -> Result<Datagrams, BindError> {
+fn udp(address: SocketAddr, leads_to: (Place, Port)) -> Result<Datagrams, BindError> {
     let bound = || {
         let socket =
             Socket::new(Domain::for_address(address), Type::DGRAM, Some(socket2::Protocol::UDP))?;
@@ -129,7 +131,7 @@ fn bind_to(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     socket.bind(&address.into())
 }
 
-fn unix(path: &Path, leads_to: usize) -> Result<Listener, BindError> {
+fn unix(path: &Path, leads_to: (Place, Port)) -> Result<Listener, BindError> {
     let bound = || {
         let socket = bind_unix(path, |_| Ok(()))?;
         socket.listen(BACKLOG)?;

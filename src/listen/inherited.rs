@@ -10,7 +10,7 @@ use listenfd::ListenFd;
 use socket2::SockRef;
 use thiserror::Error;
 
-use super::{Datagrams, Listener, Sockets};
+use super::{Datagrams, Listener, Place, Sockets};
 use crate::config::{self, Service};
 use crate::port::Protocol;
 
@@ -142,14 +142,16 @@ impl Inherited {
         let mut sockets = Sockets::default();
         for ((index, socket), port) in taken.into_iter().zip(places) {
             let kind = |error| InheritError::Kind { name: self.name(index), error };
+            let name = self.names.get(index).cloned().unwrap_or_default();
+            let to = (Place::Inherited { index, name, of: service.name.clone() }, port);
             match socket {
                 Taken::Tcp(tcp) => {
-                    sockets.streams.push(Listener::tcp(tcp, port, limits).map_err(kind)?);
+                    sockets.streams.push(Listener::tcp(tcp, to, limits).map_err(kind)?);
                 }
                 Taken::Unix(unix) => {
-                    sockets.streams.push(Listener::unix(unix, port, None).map_err(kind)?);
+                    sockets.streams.push(Listener::unix(unix, to, None).map_err(kind)?);
                 }
-                Taken::Udp(udp) => sockets.datagrams.push(Datagrams::new(udp, port).map_err(kind)?),
+                Taken::Udp(udp) => sockets.datagrams.push(Datagrams::new(udp, to).map_err(kind)?),
             }
         }
         Ok(sockets)
@@ -185,7 +187,7 @@ impl Inherited {
 }
 
 /// Whether a socket of that name is the service's.
-fn claims(service: &Service, name: &str) -> bool {
+pub fn claims(service: &Service, name: &str) -> bool {
     let own = name == service.name || name.strip_suffix(".socket") == Some(&*service.name);
     service.settings.listen.is_empty() && (own || service.settings.ports.names(name))
 }

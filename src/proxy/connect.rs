@@ -1,6 +1,7 @@
 //! From a lease to a connection to the target.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,18 +12,21 @@ use tracing::debug;
 
 use super::dial::Dialled;
 use super::{Proxy, Stream};
-use crate::activation::{Pauses, Refused};
-use crate::driver::{Lease, Upstream};
+use crate::activation::{Cause, Pauses, Refused};
+use crate::driver::{Lease, Upstream, Waker};
+use crate::port::Port;
 
 /// So many unanswered connects of one client are a far target rather than a full backlog.
 const PATIENCE: u32 = 8;
 
 /// The connection that a client is to have.
 pub(super) struct Wish {
-    /// The place of the port.
-    pub(super) port: usize,
+    /// To which port.
+    pub(super) port: Port,
     /// What it begins with.
     pub(super) header: Option<Vec<u8>>,
+    /// Where the client is, as a header has told.
+    pub(super) told: Option<IpAddr>,
 }
 
 /// How far a client gets without waiting, short of the target.
@@ -62,6 +66,7 @@ pub(super) fn begin(proxy: &Proxy, wish: &Wish) -> Result<(Lease, Stream), Begun
 /// caller sets the time limit.
 pub(super) async fn reach(
     proxy: &Proxy,
+    client: &Stream,
     wish: Wish,
     begun: Begun,
 ) -> Result<(Lease, Stream), Refused> {
@@ -72,13 +77,17 @@ pub(super) async fn reach(
     loop {
         let (mut lease, attempt) = match begun.take() {
             Some(begun) => begun,
-            None => (proxy.service.acquire(wish.port).await?, None),
+            None => (proxy.service.acquire_as(Some(wish.port), || wish.waker(client)).await?, None),
         };
         if let Some(spare) = lease.take_spare()
             && !spare.is_dead()
             && let Ok(spare) = wish.announce(spare)
         {
             return Ok((lease, spare));
+        }
+        // The service may have been told meanwhile that it has no such port.
+        if lease.upstream().is_none() {
+            return Err(Refused::Failed(Cause::Unreachable));
         }
         if let Some(stream) = connect(proxy, &lease, &wish, attempt).await {
             return Ok((lease, stream));
@@ -88,7 +97,7 @@ pub(super) async fn reach(
 }
 
 /// Connects, as often as it takes; `None` once the run is over.
-async fn connect(
+pub(super) async fn connect(
     proxy: &Proxy,
     lease: &Lease,
     wish: &Wish,
@@ -154,6 +163,12 @@ impl Attempt {
 }
 
 impl Wish {
+    /// Who wakes the target if this does. A system call, unless a header has told.
+    fn waker(&self, client: &Stream) -> Waker {
+        let source = || client.ends().ok().flatten().map(|ends| ends.source.ip());
+        Waker::Client(self.told.or_else(source).map(|address| address.to_canonical()))
+    }
+
     /// Sends the header, before anybody else sends anything.
     fn announce(&self, stream: Stream) -> io::Result<Stream> {
         match &self.header {

@@ -13,14 +13,15 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::time::{Sleep, sleep};
 
 use super::pipe::{self, Pipe};
 use super::stream::Stream;
+use super::vigil::{Guard, Moved, Over};
 use crate::clock;
+use crate::config::ConnectionLimits;
 
 /// The buffer that all connections of a thread share.
 const BUFFER: usize = 64 * 1024;
@@ -39,6 +40,11 @@ thread_local! {
     static SHARED: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER].into_boxed_slice());
 }
 
+/// Lends the buffer that all connections of the thread share; it holds what any of them left there.
+pub(super) fn with_shared<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
+    SHARED.with_borrow_mut(|buffer| work(buffer))
+}
+
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -50,6 +56,8 @@ pub enum Ended {
     HalfClosedTooLong,
     /// The daemon ended it; both sides were reset.
     Cut,
+    /// It was silent, and is closed.
+    Silent,
 }
 
 /// What passed through a connection.
@@ -64,18 +72,19 @@ pub struct Summary {
 }
 
 /// Copies both ways until the connection has ended or is `cut`. What has ended as
-/// [`Ended::Closed`] is to be closed, anything else to be reset, and both at once.
-pub async fn copy(
+/// [`Ended::Closed`] or [`Ended::Silent`] is to be closed, anything else to be reset, and both at once.
+pub(super) async fn copy(
     client: &Stream,
     upstream: &Stream,
-    half_closed: Duration,
+    limits: &ConnectionLimits,
+    guard: &mut Guard,
     cut: impl Future<Output = ()>,
 ) -> Summary {
     let mut up = Flow::default();
     let mut down = Flow::default();
     let ended = tokio::select! {
         biased;
-        ended = both_ways(&mut up, &mut down, client, upstream, half_closed) => ended,
+        ended = both_ways(&mut up, &mut down, client, upstream, limits, guard) => ended,
         () = cut => Ended::Cut,
     };
     Summary { up: up.total, down: down.total, ended }
@@ -86,15 +95,30 @@ async fn both_ways(
     down: &mut Flow,
     client: &Stream,
     upstream: &Stream,
-    half_closed: Duration,
+    limits: &ConnectionLimits,
+    guard: &mut Guard,
 ) -> Ended {
     let mut half: Option<Half<'_>> = None;
     poll_fn(|cx| {
         let before = up.total + down.total;
+        let owed = up.left.len() + down.left.len();
+        if let Guard::Watched(vigil) = guard
+            && let Err(Over) = vigil.admit(cx, client, upstream)
+        {
+            return Poll::Ready(if owed == 0 { Ended::Silent } else { Ended::Cut });
+        }
         let up_done = up.poll(cx, client, upstream);
         down.learn(up);
         let down_done = down.poll(cx, upstream, client);
         up.learn(down);
+        if let Guard::Watched(vigil) = guard {
+            let left = up.left.len() + down.left.len();
+            let nothing = up.total + down.total == before && left == owed;
+            let moved = if nothing { Moved::Nothing } else { Moved::Bytes };
+            if let Err(Over) = vigil.after(cx, moved) {
+                return Poll::Ready(if left == 0 { Ended::Silent } else { Ended::Cut });
+            }
+        }
         let ended = match (up_done, down_done) {
             (Poll::Ready(Err(Lost)), _) | (_, Poll::Ready(Err(Lost))) => {
                 return Poll::Ready(Ended::Reset);
@@ -108,11 +132,11 @@ async fn both_ways(
             (Poll::Pending, Poll::Ready(Ok(()))) => upstream,
         };
         let half = half.get_or_insert_with(|| Half {
-            reaper: Box::pin(sleep(half_closed)),
+            reaper: Box::pin(sleep(limits.half_closed)),
             broken: Box::pin(ended.broken()),
         });
         if up.total + down.total > before {
-            half.reaper.as_mut().reset(clock::instant() + half_closed);
+            half.reaper.as_mut().reset(clock::instant() + limits.half_closed);
         }
         if half.broken.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ended::Reset);

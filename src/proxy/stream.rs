@@ -17,7 +17,9 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::copy::with_shared;
 use super::header::Ends;
+use crate::gate::{LONGEST, Sending};
 
 /// One connected stream socket.
 #[derive(Debug)]
@@ -81,6 +83,55 @@ impl Stream {
         }
     }
 
+    /// Has `decide` look at the first bytes that have come, at most [`LONGEST`] of them, whenever
+    /// there are more, until it has decided. They stay where they are. An error says that the peer
+    /// has gone. Cancel-safe.
+    pub(super) async fn look<T>(
+        &self,
+        mut decide: impl FnMut(&[u8], Sending) -> Option<T>,
+    ) -> io::Result<T> {
+        let block = || io::ErrorKind::WouldBlock.into();
+        // The runtime tells of new bytes only.
+        if self.unasked.load(Ordering::Relaxed) {
+            match self.glance(&mut decide) {
+                Ok(Some(decided)) => return Ok(decided),
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        loop {
+            poll_fn(|cx| self.poll_read_ready(cx)).await?;
+            // A look that decides nothing and the clearing of the readiness are one step, so that an
+            // edge that comes between them is not cleared with it.
+            let looked = self.try_io(Interest::READABLE, || {
+                let decided = self.glance(&mut decide)?;
+                if decided.is_none() {
+                    self.unasked.store(true, Ordering::Relaxed);
+                }
+                decided.ok_or_else(block)
+            });
+            match looked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                looked => return looked,
+            }
+        }
+    }
+
+    fn glance<T>(&self, decide: impl FnOnce(&[u8], Sending) -> Option<T>) -> io::Result<Option<T>> {
+        // Asked first: an end that comes after it makes an edge.
+        let flags = self.poll_now();
+        if flags.intersects(PollFlags::HUP | PollFlags::ERR) {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        with_shared(|buffer| {
+            let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+            let (count, _) = recv(self, &mut buffer[..LONGEST], peek)?;
+            let ended = count == 0 || flags.contains(PollFlags::RDHUP);
+            Ok(decide(&buffer[..count], if ended { Sending::Ended } else { Sending::On }))
+        })
+    }
+
     /// Whether the peer has ended or reset the connection and nothing is left to read.
     pub fn is_dead(&self) -> bool {
         matches!(self.peek(), Peeked::End | Peeked::Broken)
@@ -123,6 +174,11 @@ impl Stream {
 
     /// Closes the connection with a reset, so that the peer sees a failure and not an end.
     pub fn reset(self) {
+        self.close_with_reset();
+    }
+
+    /// Has it be closed with a reset when it is dropped.
+    pub(super) fn close_with_reset(&self) {
         if let Socket::Tcp(stream) = &self.socket {
             // A failure to set it means that the connection is gone already.
             drop(stream.set_zero_linger());

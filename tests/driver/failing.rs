@@ -15,18 +15,18 @@ use crate::support::{START_TIMEOUT, WINDOW, rig, rig_with};
 async fn a_refused_start_refuses_the_client_and_backs_off_one_second_then_two() {
     let rig = rig(WINDOW);
     rig.engine.script_starts([Outcome::Refused("no".to_owned()), Outcome::Exits(3)]);
-    let refused = rig.service.acquire(0).await.unwrap_err();
+    let refused = rig.service.acquire(None).await.unwrap_err();
     assert_eq!(refused, Refused::Failed(Cause::StartFailed));
-    let refused = rig.service.acquire(0).await.unwrap_err();
+    let refused = rig.service.acquire(None).await.unwrap_err();
     assert!(matches!(refused, Refused::BackOff(left) if left <= Duration::from_secs(1)));
     assert_eq!(rig.engine.counts().starts, 1, "a client in the back-off starts nothing");
     sleep(Duration::from_secs(1)).await;
-    let refused = rig.service.acquire(0).await.unwrap_err();
+    let refused = rig.service.acquire(None).await.unwrap_err();
     assert_eq!(refused, Refused::Failed(Cause::Exited));
     sleep(Duration::from_secs(1)).await;
-    assert!(matches!(rig.service.acquire(0).await.unwrap_err(), Refused::BackOff(_)));
+    assert!(matches!(rig.service.acquire(None).await.unwrap_err(), Refused::BackOff(_)));
     sleep(Duration::from_secs(1)).await;
-    drop(rig.service.acquire(0).await.unwrap());
+    drop(rig.service.acquire(None).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -34,7 +34,7 @@ async fn a_start_that_errors_though_the_target_runs_serves() {
     for outcome in [Outcome::DoneButRefused("odd".to_owned()), Outcome::DoneUnanswered] {
         let rig = rig(WINDOW);
         rig.engine.script_starts([outcome]);
-        drop(rig.service.acquire(0).await.unwrap());
+        drop(rig.service.acquire(None).await.unwrap());
     }
 }
 
@@ -42,7 +42,7 @@ async fn a_start_that_errors_though_the_target_runs_serves() {
 async fn a_start_that_got_lost_is_asked_again() {
     let rig = rig(WINDOW);
     rig.engine.script_starts([Outcome::Lost]);
-    drop(rig.service.acquire(0).await.unwrap());
+    drop(rig.service.acquire(None).await.unwrap());
     assert_eq!(rig.engine.counts().starts, 2);
 }
 
@@ -53,7 +53,7 @@ async fn a_target_that_is_never_ready_is_stopped_at_the_start_timeout() {
     let rig = rig_with(WINDOW, 1, delays, OnExit::Leave);
     rig.until_asleep().await;
     let since = instant();
-    let refused = rig.service.acquire(0).await.unwrap_err();
+    let refused = rig.service.acquire(None).await.unwrap_err();
     assert_eq!(refused, Refused::Failed(Cause::NotReady));
     assert!(since.elapsed() >= START_TIMEOUT && since.elapsed() < START_TIMEOUT * 2);
     rig.until_asleep().await;
@@ -66,7 +66,7 @@ async fn a_target_that_dies_while_it_boots_refuses_at_once() {
     let rig = rig_with(WINDOW, 1, Delays { boot: slow, ..Delays::default() }, OnExit::Leave);
     let waiting = tokio::spawn({
         let service = rig.service.clone();
-        async move { service.acquire(0).await.map(drop) }
+        async move { service.acquire(None).await.map(drop) }
     });
     rig.until("probing", |phase| matches!(phase, Phase::Probing { .. })).await;
     rig.engine.kill_behind_our_back();
@@ -79,11 +79,11 @@ async fn a_target_that_dies_while_it_boots_refuses_at_once() {
 async fn a_stop_that_fails_leaves_it_awake_and_is_tried_after_another_window() {
     let rig = rig(WINDOW);
     rig.engine.script_stops([Outcome::Refused("no".to_owned())]);
-    drop(rig.service.acquire(0).await.unwrap());
-    rig.until("stopping", |phase| phase == Phase::Stopping).await;
+    drop(rig.service.acquire(None).await.unwrap());
+    rig.until("stopping", |phase| phase.is_stopping()).await;
     rig.until("found", |phase| matches!(phase, Phase::Found { .. })).await;
     let starts = rig.engine.counts().starts;
-    drop(rig.service.acquire(0).await.unwrap());
+    drop(rig.service.acquire(None).await.unwrap());
     assert_eq!(rig.engine.counts().starts, starts, "it is still awake and serves");
     let since = instant();
     rig.until_asleep().await;
@@ -96,9 +96,9 @@ async fn a_stop_that_is_not_answered_is_followed_up_before_anybody_is_served() {
     for outcome in [Outcome::DoneUnanswered, Outcome::Lost] {
         let rig = rig(WINDOW);
         rig.engine.script_stops([outcome]);
-        drop(rig.service.acquire(0).await.unwrap());
-        rig.until("stopping", |phase| phase == Phase::Stopping).await;
-        let lease = rig.service.acquire(0).await.unwrap();
+        drop(rig.service.acquire(None).await.unwrap());
+        rig.until("stopping", |phase| phase.is_stopping()).await;
+        let lease = rig.service.acquire(None).await.unwrap();
         assert!(rig.engine.is_ready());
         assert_eq!(rig.engine.counts().starts, 2);
         drop(lease);
@@ -109,7 +109,7 @@ async fn a_stop_that_is_not_answered_is_followed_up_before_anybody_is_served() {
 #[tokio::test(start_paused = true)]
 async fn with_the_engine_away_an_awake_target_is_served_and_an_asleep_one_waited_for() {
     let rig = rig(WINDOW);
-    drop(rig.service.acquire(0).await.unwrap());
+    drop(rig.service.acquire(None).await.unwrap());
     rig.engine.go_away();
     // The stop cannot be asked for: it stays awake, and serves.
     sleep(WINDOW * 2).await;
@@ -120,7 +120,7 @@ async fn with_the_engine_away_an_awake_target_is_served_and_an_asleep_one_waited
     rig.engine.go_away();
     let waiting = tokio::spawn({
         let service = rig.service.clone();
-        async move { service.acquire(0).await.map(drop) }
+        async move { service.acquire(None).await.map(drop) }
     });
     sleep(START_TIMEOUT / 2).await;
     assert_eq!(rig.service.status().waiting, 1);
@@ -134,10 +134,10 @@ async fn who_waits_for_an_engine_that_stays_away_is_refused_at_its_deadline() {
     rig.until_asleep().await;
     rig.engine.go_away();
     let since = instant();
-    assert!(rig.service.acquire(0).await.is_err());
+    assert!(rig.service.acquire(None).await.is_err());
     assert!(since.elapsed() >= START_TIMEOUT);
     assert!(since.elapsed() < START_TIMEOUT + Duration::from_secs(5));
     rig.engine.come_back();
     rig.until_asleep().await;
-    drop(rig.service.acquire(0).await.unwrap());
+    drop(rig.service.acquire(None).await.unwrap());
 }

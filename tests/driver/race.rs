@@ -5,31 +5,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ondemand_container::config::OnExit;
-use ondemand_container::engine::fake::Delays;
 use proptest::prelude::RngExt;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::support::rig_with;
+use crate::support::{rig_with, uneven};
 
 const CYCLES: u64 = 10_000;
 
 #[tokio::test(start_paused = true)]
 async fn no_client_is_lost_in_ten_thousand_cycles_of_wake_and_sleep() {
     let ms = Duration::from_millis;
-    let delays = Delays {
-        start: ms(1)..ms(30),
-        stop: ms(1)..ms(40),
-        boot: ms(0)..ms(20),
-        inspect: Duration::ZERO..ms(3),
-        event: Duration::ZERO..ms(50),
-    };
     // Windows from none at all to longer than the clients' pauses.
     let mut cycles = 0;
     let mut served = 0;
     for (seed, window) in [(1, ms(0)), (2, ms(1)), (3, ms(10)), (4, ms(30))] {
-        let rig = rig_with(window, seed, delays.clone(), OnExit::Leave);
+        let rig = rig_with(window, seed, uneven(), OnExit::Leave);
         let total = Arc::new(AtomicU64::new(0));
         let mut clients = JoinSet::new();
         for client in 0..3_u8 {
@@ -40,7 +32,7 @@ async fn no_client_is_lost_in_ten_thousand_cycles_of_wake_and_sleep() {
             clients.spawn(async move {
                 while engine.counts().stops < CYCLES / 4 {
                     sleep(Duration::from_micros(random.random_range(0..120_000))).await;
-                    let lease = service.acquire(0).await.expect("no client is refused");
+                    let lease = service.acquire(None).await.expect("no client is refused");
                     engine.in_use.fetch_add(1, Ordering::SeqCst);
                     assert!(engine.is_ready(), "granted while the target is not ready");
                     sleep(Duration::from_micros(random.random_range(0..5_000))).await;

@@ -18,7 +18,7 @@ async fn one_start_serves_a_thousand_clients() {
     let mut clients = JoinSet::new();
     for _ in 0..1000 {
         let service = rig.service.clone();
-        clients.spawn(async move { service.acquire(0).await });
+        clients.spawn(async move { service.acquire(None).await });
     }
     let leases = clients.join_all().await;
     assert!(leases.iter().all(Result::is_ok));
@@ -31,8 +31,8 @@ async fn one_start_serves_a_thousand_clients() {
 #[tokio::test(start_paused = true)]
 async fn it_sleeps_one_window_after_the_last_lease() {
     let rig = rig(WINDOW);
-    let first = rig.service.acquire(0).await.unwrap();
-    let second = rig.service.acquire(0).await.unwrap();
+    let first = rig.service.acquire(None).await.unwrap();
+    let second = rig.service.acquire(None).await.unwrap();
     drop(first);
     sleep(WINDOW * 3).await;
     assert_eq!(rig.engine.counts().stops, 0, "a lease keeps it awake");
@@ -46,11 +46,11 @@ async fn it_sleeps_one_window_after_the_last_lease() {
 #[tokio::test(start_paused = true)]
 async fn an_awake_acquire_asks_the_engine_nothing() {
     let rig = rig(WINDOW);
-    let first = rig.service.acquire(0).await.unwrap();
+    let first = rig.service.acquire(None).await.unwrap();
     sleep(Duration::from_secs(5)).await;
     let before = rig.engine.counts();
     for _ in 0..100 {
-        drop(rig.service.acquire(0).await.unwrap());
+        drop(rig.service.acquire(None).await.unwrap());
     }
     assert_eq!(rig.engine.counts(), before);
     drop(first);
@@ -61,9 +61,9 @@ async fn who_comes_during_a_stop_waits_for_it_and_is_served_by_a_new_start() {
     let slow_stop = Duration::from_secs(5)..Duration::from_secs(6);
     let delays = Delays { stop: slow_stop, ..Delays::default() };
     let rig = rig_with(WINDOW, 1, delays, OnExit::Leave);
-    drop(rig.service.acquire(0).await.unwrap());
-    rig.until("stopping", |phase| phase == Phase::Stopping).await;
-    let lease = rig.service.acquire(0).await.unwrap();
+    drop(rig.service.acquire(None).await.unwrap());
+    rig.until("stopping", |phase| phase.is_stopping()).await;
+    let lease = rig.service.acquire(None).await.unwrap();
     assert!(rig.engine.is_ready());
     assert_eq!((rig.engine.counts().starts, rig.engine.counts().stops), (2, 1));
     drop(lease);
@@ -74,7 +74,7 @@ async fn who_comes_during_a_stop_waits_for_it_and_is_served_by_a_new_start() {
 async fn a_client_that_leaves_is_forgotten_and_the_target_sleeps_again() {
     let rig = rig(WINDOW);
     tokio::select! {
-        _ = rig.service.acquire(0) => panic!("nothing is ready that soon"),
+        _ = rig.service.acquire(None) => panic!("nothing is ready that soon"),
         () = sleep(Duration::from_millis(20)) => {}
     }
     assert_eq!(rig.service.status().waiting, 0);
@@ -87,11 +87,11 @@ async fn a_client_that_leaves_is_forgotten_and_the_target_sleeps_again() {
 async fn ending_refuses_who_waits_and_leaves_or_stops_the_target() {
     for (on_end, state) in [(OnExit::Leave, State::Running), (OnExit::Stop, State::Stopped)] {
         let rig = rig_with(WINDOW, 1, Delays::default(), on_end);
-        drop(rig.service.acquire(0).await.unwrap());
+        drop(rig.service.acquire(None).await.unwrap());
         rig.end.cancel();
         rig.task.await.unwrap();
         assert_eq!(rig.engine.state(), state, "{on_end:?}");
-        assert!(rig.service.acquire(0).await.is_err());
+        assert!(rig.service.acquire(None).await.is_err());
     }
 }
 
@@ -100,7 +100,7 @@ async fn ending_with_stop_during_a_start_stops_what_was_started() {
     let rig = rig_with(WINDOW, 1, Delays::default(), OnExit::Stop);
     let waiting = tokio::spawn({
         let service = rig.service.clone();
-        async move { service.acquire(0).await.is_err() }
+        async move { service.acquire(None).await.is_err() }
     });
     rig.until("starting", |phase| matches!(phase, Phase::Starting { .. })).await;
     rig.end.cancel();

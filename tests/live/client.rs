@@ -64,6 +64,12 @@ pub(crate) fn get_on(stream: &mut (impl Read + Write), path: &str) -> io::Result
     read_answer(stream)
 }
 
+/// A request after which the connection stays.
+pub(crate) fn ask_on(stream: &mut (impl Read + Write), path: &str) -> io::Result<Answer> {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: fixture\r\n\r\n")?;
+    read_answer(stream)
+}
+
 pub(crate) fn read_answer(stream: &mut impl Read) -> io::Result<Answer> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();

@@ -3,8 +3,12 @@
 use stateright::Property;
 
 use super::Setup;
-use super::activation::{Cause, Phase, Refused, Rest};
+use super::activation::{Cause, Depth, Idle, Kill, Permission, Phase, Refused, Rest};
 use super::world::{Guest, Kind, State, World};
+
+fn rests(world: &World, like: Rest) -> bool {
+    matches!(world.core.phase(), Phase::Asleep { rest, .. } if rest == like)
+}
 
 macro_rules! happens {
     ($($name:literal: |$world:ident| $happens:expr,)*) => {
@@ -15,19 +19,29 @@ macro_rules! happens {
 }
 
 happens! {
-    "asleep": |world| world.core.phase() == Phase::Asleep(Rest::Stopped),
-    "asleep, frozen": |world| world.core.phase() == Phase::Asleep(Rest::Paused),
-    "asleep, missing": |world| world.core.phase() == Phase::Asleep(Rest::Missing),
+    "asleep": |world| rests(world, Rest::Stopped),
+    "asleep, frozen": |world| rests(world, Rest::Paused),
+    "asleep, missing": |world| rests(world, Rest::Missing),
     "starting": |world| matches!(world.core.phase(), Phase::Starting { .. }),
     "probing": |world| matches!(world.core.phase(), Phase::Probing { .. }),
-    "awake and used": |world| world.core.phase() == Phase::Awake { idle_at: None },
-    "awake and unused": |world| matches!(world.core.phase(), Phase::Awake { idle_at: Some(_) }),
-    "found awake": |world| matches!(world.core.phase(), Phase::Found { idle_at: Some(_) }),
-    "renewed while it is used": |world| world.core.phase() == Phase::Found { idle_at: None },
+    "awake and used": |world| world.core.phase() == Phase::Awake { idle: Idle::Never },
+    "awake and unused": |world| matches!(world.core.phase(), Phase::Awake { idle: Idle::At(_) }),
+    "found awake": |world| matches!(world.core.phase(), Phase::Found { idle: Idle::At(_) }),
+    "renewed while it is used": |world| world.core.phase() == Phase::Found { idle: Idle::Never },
     "asked to sleep before its time": |world| {
-        world.core.phase() == Phase::Stopping && !world.retired && !world.window_over()
+        world.core.phase().is_stopping() && !world.retired && !world.window_over()
     },
-    "stopping": |world| world.core.phase() == Phase::Stopping,
+    "pinned and awake": |world| {
+        world.pins > 0 && matches!(world.core.phase(), Phase::Awake { .. })
+    },
+    "pinned while it stops": |world| world.pins > 0 && world.core.phase().is_stopping(),
+    "pinned while it sleeps": |world| {
+        world.pins > 0 && rests(world, Rest::Stopped)
+    },
+    "failed for want of another": |world| {
+        world.core.phase() == Phase::Failed(Cause::Dependency)
+    },
+    "stopping": |world| world.core.phase().is_stopping(),
     "failed to start": |world| world.core.phase() == Phase::Failed(Cause::StartFailed),
     "failed by its end": |world| world.core.phase() == Phase::Failed(Cause::Exited),
     "failed as it is missing": |world| world.core.phase() == Phase::Failed(Cause::Missing),
@@ -45,7 +59,7 @@ happens! {
         world.stray_start && world.target.state == State::Stopped && world.operation.is_none()
     },
     "came while it stopped, and was served": |world| {
-        world.clients.iter().any(|client| matches!(client, Guest::Holds { into_stop: true }))
+        world.clients.iter().any(|client| matches!(client, Guest::Holds { into_stop: true, .. }))
     },
     "two leases at once": |world| world.held() == 2,
     "two wait at once": |world| world.dues().count() == 2,
@@ -63,4 +77,41 @@ happens! {
     "a look that an operation has overtaken": |world| {
         world.look.is_some_and(|look| look.run != world.core.run())
     },
+    "asked whether it may sleep": |world| {
+        matches!(world.core.phase(), Phase::Awake { idle: Idle::Asking(..) })
+    },
+    "a permission that came too late": |world| {
+        world.permission.is_some()
+            && matches!(world.core.phase(), Phase::Awake { idle: Idle::Never })
+    },
+    "denied": |world| {
+        matches!(world.permission, Some((_, Permission::Denied)))
+    },
+    "silent, and asleep in its window": |world| {
+        world.silent() > 0 && matches!(world.core.phase(), Phase::Awake { idle: Idle::At(_) })
+    },
+    "silent under a stop": |world| world.silent() > 0 && world.core.phase().is_stopping(),
+    "paused by its window": |world| {
+        world.operation.is_some_and(|of| of.kind == Kind::Stop(Depth::Pause))
+    },
+    "paused, and on its way deeper": |world| {
+        matches!(world.core.phase(), Phase::Asleep { deeper_at: Some(_), .. })
+    },
+    "stopped out of a pause": |world| {
+        world.target.state == State::Paused
+            && world.operation.is_some_and(|of| of.kind == Kind::Stop(Depth::Stop))
+    },
+    "paused for all that was done": |world| {
+        world.notes.stays_paused && rests(world, Rest::Paused)
+    },
+    "held by the hours": |world| world.kept_out().next().is_some(),
+    "held by the hours while it stops": |world| {
+        world.kept_out().next().is_some() && world.core.phase().is_stopping()
+    },
+    "refused by the hours": |world| matches!(world.refused, Some(Refused::Curfew(_))),
+    "about to be killed": |world| {
+        matches!(world.core.phase(), Phase::Stopping { kill: Kill::At(_), .. })
+    },
+    "killed": |world| world.notes.killed,
+    "dry": |world| matches!(world.core.phase(), Phase::Awake { idle: Idle::Dry }),
 }

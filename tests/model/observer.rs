@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::activation::{Action, Cause, Client, Event, Phase, Rest, Seen, Window};
+use super::activation::{Action, Cause, Client, Depth, Event, Phase, Practice, Rest, Seen, Window};
 use super::rule::Rule;
 use super::world::{Guest, Kind, Operation, Sight, Stage, State, World};
 
@@ -34,12 +34,34 @@ impl World {
                     self.demand(self.waits(), Rule::ForNobody);
                     self.operate(Operation { kind: Kind::Start, run, stage: Stage::Asked });
                 }
-                Action::Stop { run } => {
+                Action::Stop { run, depth } => {
                     let free = self.held() == 0 || self.retired;
                     self.demand(free && !self.waits(), Rule::Unused);
                     let meant = failed || self.retired || self.asked;
                     self.demand(meant || self.window_over(), Rule::Window);
-                    self.operate(Operation { kind: Kind::Stop, run, stage: Stage::Asked });
+                    let real = self.policy.practice == Practice::Real;
+                    self.demand(meant || real, Rule::Dry);
+                    let deeper = self.notes.paused.is_some();
+                    let permitted = self.policy.asking.is_none() || self.notes.permitted;
+                    self.demand(meant || deeper || permitted, Rule::Permitted);
+                    self.notes.killed = false;
+                    self.operate(Operation { kind: Kind::Stop(depth), run, stage: Stage::Asked });
+                }
+                Action::Kill => {
+                    let stops = self.operation.is_some_and(|of| of.kind == Kind::Stop(Depth::Stop));
+                    self.demand(stops && self.waits() && !self.notes.killed, Rule::Killed);
+                    self.notes.killed = true;
+                }
+                Action::Ask { question, until } => {
+                    self.demand(self.question.is_none(), Rule::Permitted);
+                    self.question = Some((question, until));
+                }
+                Action::EndAsking => {
+                    self.question = None;
+                    self.notes.void |= self.permission.is_some();
+                }
+                Action::WouldSleep => {
+                    self.demand(self.policy.practice == Practice::Dry, Rule::Dry);
                 }
                 Action::Probe { run } => self.probe = Some(run),
                 Action::Grant(client) => self.grant(client, ready),
@@ -73,21 +95,61 @@ impl World {
             self.demand(asked || probed || looks, Rule::OnTheWay);
             self.demand(deadline.is_some_and(|at| at <= first), Rule::InTime);
         }
-        let idle = self.operation.is_none() && self.held() == 0 && !looks;
-        if self.target.state == State::Running && self.policy.idle != Window::Never && idle {
+        if let Some(first) = self.kept_out().min() {
+            self.demand(deadline.is_some_and(|at| at <= first), Rule::InTime);
+        }
+        let asked = self.question.is_some() || self.permission.is_some();
+        let idle = self.operation.is_none() && self.held() == 0 && !looks && !asked;
+        let real = self.policy.practice == Practice::Real;
+        let sleeps = (self.policy.idle != Window::Never || self.curfew.is_some()) && real;
+        if self.target.state == State::Running && sleeps && idle {
             self.demand(deadline.is_some(), Rule::Forgotten);
         }
-        self.demand(self.dues().count() == self.core.waiting(), Rule::Remembered);
+        let deeper = self.policy.tiers.deeper.is_some() && real;
+        if self.target.state == State::Paused && deeper && idle {
+            self.demand(deadline.is_some(), Rule::Forgotten);
+        }
+        let waiting = self.dues().count() + self.kept_out().count();
+        self.demand(waiting == self.core.waiting(), Rule::Remembered);
         self.demand(self.held() == self.core.leases() as usize, Rule::Leases);
+        self.demand(self.silent() == self.core.silent() as usize, Rule::Leases);
         self.demand(self.core.broken_invariant().is_none(), Rule::Inner);
+    }
+
+    /// Takes down since when it is paused, or up, as far as the core knows.
+    pub(super) fn note_rest(&mut self, seen: Seen) {
+        if self.policy.tiers.deeper.is_none() && self.policy.min_awake.is_zero() {
+            // It makes no difference.
+            return;
+        }
+        match seen {
+            Seen::Resting(Rest::Paused) => {
+                self.notes.paused.get_or_insert(self.now);
+                self.notes.risen = None;
+            }
+            Seen::Resting(Rest::Stopped | Rest::Missing) => {
+                (self.notes.paused, self.notes.risen) = (None, None);
+            }
+            Seen::Running => {
+                self.notes.paused = None;
+                self.notes.risen.get_or_insert(self.now);
+            }
+            Seen::Renewed => {
+                self.notes.paused = None;
+                self.notes.risen = Some(self.now);
+            }
+        }
     }
 
     /// Takes down what a look that the core must heed has said.
     pub(super) fn note_look(&mut self, sight: Sight, seen: Seen) {
         let phase = self.core.phase();
+        if !matches!(phase, Phase::Starting { .. } | Phase::Stopping { .. }) {
+            self.note_rest(seen);
+        }
         let believed_running =
             matches!(phase, Phase::Probing { .. } | Phase::Awake { .. } | Phase::Found { .. });
-        let operating = matches!(phase, Phase::Starting { .. } | Phase::Stopping);
+        let operating = matches!(phase, Phase::Starting { .. } | Phase::Stopping { .. });
         match seen {
             Seen::Running if believed_running => {}
             Seen::Running | Seen::Renewed => {
@@ -102,7 +164,7 @@ impl World {
         // its engine answers again.
         let mended = match (phase, seen) {
             (
-                Phase::Unknown | Phase::Asleep(_) | Phase::Failed(_),
+                Phase::Unknown | Phase::Asleep { .. } | Phase::Failed(_),
                 Seen::Running | Seen::Renewed,
             )
             | (Phase::Awake { .. } | Phase::Found { .. }, Seen::Renewed)
@@ -136,11 +198,17 @@ impl World {
     }
 
     fn grant(&mut self, client: Client, ready: Option<u16>) {
-        self.demand(self.proves(ready), Rule::Proven);
+        // Without a probe of this moment it is the end of the hours that lets somebody in.
+        let proven = if ready.is_some() { self.proves(ready) } else { self.notes.proven };
+        self.demand(proven, Rule::Proven);
         let Some(who) = self.answered(client) else { return };
         match self.clients[who] {
-            Guest::Waits { into_stop, .. } => self.clients[who] = Guest::Holds { into_stop },
-            Guest::Away | Guest::Leaves { .. } | Guest::Holds { .. } => {
+            Guest::Waits { into_stop, .. } => self.clients[who] = self.holds(into_stop),
+            Guest::Away
+            | Guest::Leaves { .. }
+            | Guest::Holds { .. }
+            | Guest::Silent
+            | Guest::Held { .. } => {
                 // Nobody was there any more to take it.
                 self.clients[who] = Guest::Away;
                 self.notes.used = Some(self.now);
@@ -152,8 +220,10 @@ impl World {
     /// Which client that is, if the core owes it an answer.
     fn answered(&mut self, client: Client) -> Option<usize> {
         let who = self.clients.iter().position(|guest| match guest {
-            Guest::Waits { id, .. } | Guest::Leaves { id, .. } => *id == client,
-            Guest::Away | Guest::Holds { .. } => false,
+            Guest::Waits { id, .. } | Guest::Leaves { id, .. } | Guest::Held { id, .. } => {
+                *id == client
+            }
+            Guest::Away | Guest::Holds { .. } | Guest::Silent => false,
         });
         self.demand(who.is_some(), Rule::Remembered);
         who
@@ -165,6 +235,17 @@ impl World {
     }
 
     pub(super) fn window_over(&self) -> bool {
+        if let (Some(paused), Some(deeper)) = (self.notes.paused, self.policy.tiers.deeper) {
+            let unused = self.notes.used.map_or(paused, |used| used.max(paused));
+            return unused + deeper <= self.now || self.notes.stays_paused;
+        }
+        if self.curfew.is_some() {
+            return true;
+        }
+        let least = self.policy.min_awake;
+        if self.notes.risen.is_some_and(|risen| risen + least > self.now) {
+            return false;
+        }
         match (self.policy.idle, self.notes.used) {
             (Window::After(window), Some(used)) => used + window <= self.now,
             (Window::After(_), None) => true,

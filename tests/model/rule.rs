@@ -63,6 +63,14 @@ rules! {
     Leases: "the leases held are the leases counted",
     /// A deadline that comes too early changes nothing, one that was handled is not owed again.
     Deadline: "a deadline is handled once, and not before its time",
+    /// Clients are kept out while it is kept asleep.
+    Curfew: "nobody is admitted in the hours in which it is kept asleep",
+    /// A sleep of its own accord is one that was permitted.
+    Permitted: "no sleep without the permission that is asked for",
+    /// A kill is for somebody, and once.
+    Killed: "it is killed once a stop, and only where somebody waits",
+    /// Nothing sleeps in a dry run but what was told to.
+    Dry: "in a dry run nothing is put to sleep",
     /// `Service::broken_invariant`.
     Inner: "what the core checks by itself holds",
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::activation::{Admission, Cause, Client, Event, Phase, Refused};
+use super::activation::{
+    Action, Admission, Cause, Client, Curfew, Depth, Event, Latecomers, Permission, Phase, Refused,
+};
 use super::rule::Rule;
 use super::world::{Guest, Kind, Look, Operation, Readiness, Stage, State, World};
 
@@ -39,6 +41,18 @@ pub(crate) enum Step {
     Tick,
     /// Somebody asks for a sleep.
     Sleep,
+    /// A client falls silent; one that is silent is heard of again, or leaves.
+    Doze(usize),
+    Stir(usize),
+    /// Whoever was asked whether it may sleep has an answer, and tells it.
+    Permit(Permission),
+    TellPermission,
+    /// The hours in which it is kept asleep.
+    CurfewBegins(Latecomers),
+    CurfewEnds,
+    /// A service that depends on the target begins to, and ends.
+    Pin,
+    Unpin,
     Retire,
 }
 
@@ -54,6 +68,8 @@ pub(crate) enum Outcome {
     WorksLater,
     /// The engine could not be asked.
     Unasked,
+    /// It was not: what the target needs is not there.
+    Unmet,
 }
 
 impl World {
@@ -72,10 +88,21 @@ impl World {
         }
         for (who, client) in self.clients.iter().enumerate() {
             match client {
-                Guest::Waits { .. } if self.left.leaves > 0 => steps.push(Step::Leave(who)),
-                Guest::Away | Guest::Waits { .. } => {}
+                Guest::Waits { .. } | Guest::Held { .. } if self.left.leaves > 0 => {
+                    steps.push(Step::Leave(who));
+                }
+                Guest::Away | Guest::Waits { .. } | Guest::Held { .. } => {}
                 Guest::Leaves { .. } => steps.push(Step::TellLeave(who)),
-                Guest::Holds { .. } => steps.push(Step::Release(who)),
+                Guest::Holds { .. } => {
+                    steps.push(Step::Release(who));
+                    if self.left.silences > 0 {
+                        steps.push(Step::Doze(who));
+                    }
+                }
+                Guest::Silent => {
+                    steps.push(Step::Stir(who));
+                    steps.push(Step::Release(who));
+                }
             }
         }
     }
@@ -90,6 +117,7 @@ impl World {
                     steps.push(Step::Act(Outcome::Unasked));
                     // A stop that was sent is settled by the driver before it answers.
                     if kind == Kind::Start {
+                        steps.push(Step::Act(Outcome::Unmet));
                         steps.push(Step::Act(Outcome::WorksUnheard));
                         steps.push(Step::Act(Outcome::WorksLater));
                     }
@@ -122,13 +150,38 @@ impl World {
         let runs = match self.core.phase() {
             Phase::Probing { .. } | Phase::Awake { .. } | Phase::Found { .. } => true,
             Phase::Unknown
-            | Phase::Asleep(_)
+            | Phase::Asleep { .. }
             | Phase::Starting { .. }
-            | Phase::Stopping
+            | Phase::Stopping { .. }
             | Phase::Failed(_) => false,
         };
         if self.left.sleeps > 0 {
             steps.push(Step::Sleep);
+        }
+        if let (Some((_, until)), None) = (self.question, self.permission) {
+            if until <= self.now {
+                steps.push(Step::Permit(Permission::Given));
+            }
+            if self.left.denials > 0 {
+                steps.push(Step::Permit(Permission::Denied));
+            }
+        }
+        if self.permission.is_some() {
+            steps.push(Step::TellPermission);
+        }
+        match self.curfew {
+            None if self.left.curfews > 0 && !self.retired => {
+                steps.push(Step::CurfewBegins(Latecomers::Refused));
+                steps.push(Step::CurfewBegins(Latecomers::Held));
+            }
+            Some(curfew) if curfew.until <= self.now => steps.push(Step::CurfewEnds),
+            None | Some(_) => {}
+        }
+        if self.left.pins > 0 {
+            steps.push(Step::Pin);
+        }
+        if self.pins > 0 {
+            steps.push(Step::Unpin);
         }
         // Asked again as long as the target runs.
         if self.left.retires > 0 || (self.retired && runs) {
@@ -162,7 +215,7 @@ impl World {
             steps.push(Step::Deadline);
             return;
         }
-        if deadline.into_iter().chain(self.notes.retry).any(|at| at > self.now) {
+        if self.owed().any(|at| at > self.now) {
             steps.push(Step::PassTime);
         }
         if self.left.ticks > 0 && deadline.is_none_or(|at| at > self.now + TICK) {
@@ -174,12 +227,18 @@ impl World {
         self.refused = None;
         match step {
             Step::Arrive(who) => self.arrive(who),
-            Step::Leave(who) => {
-                if let Guest::Waits { id, due, .. } = self.clients[who] {
+            Step::Leave(who) => match self.clients[who] {
+                Guest::Waits { id, due, .. } => {
                     self.left.leaves -= 1;
                     self.clients[who] = Guest::Leaves { id, due };
                 }
-            }
+                Guest::Held { id, .. } => {
+                    self.left.leaves -= 1;
+                    self.clients[who] = Guest::Away;
+                    self.tell(Event::Leave(id), None);
+                }
+                Guest::Away | Guest::Leaves { .. } | Guest::Holds { .. } | Guest::Silent => {}
+            },
             Step::TellLeave(who) => {
                 if let Guest::Leaves { id, .. } = self.clients[who] {
                     self.clients[who] = Guest::Away;
@@ -187,10 +246,46 @@ impl World {
                 }
             }
             Step::Release(who) => {
+                let silent = matches!(self.clients[who], Guest::Silent);
                 self.clients[who] = Guest::Away;
-                self.notes.used = Some(self.now);
-                self.tell(Event::Release, None);
+                if silent {
+                    self.tell(Event::ReleaseSilent, None);
+                } else {
+                    self.notes.used = Some(self.now);
+                    self.tell(Event::Release, None);
+                }
             }
+            Step::Doze(who) => {
+                // It has said nothing since it was let in.
+                if let Guest::Holds { from, .. } = self.clients[who] {
+                    self.left.silences -= 1;
+                    self.clients[who] = Guest::Silent;
+                    self.notes.used = Some(self.notes.used.map_or(from, |used| used.max(from)));
+                    self.tell(Event::Doze(from), None);
+                }
+            }
+            Step::Stir(who) => self.stir(who),
+            Step::Permit(permission) => {
+                if permission == Permission::Denied {
+                    self.left.denials -= 1;
+                }
+                self.permission = self.question.take().map(|(question, _)| (question, permission));
+            }
+            Step::TellPermission => {
+                if let Some((question, permission)) = self.permission.take() {
+                    let void = std::mem::take(&mut self.notes.void);
+                    self.notes.permitted = permission == Permission::Given && !void;
+                    self.tell(Event::Answered(question, permission), None);
+                    self.notes.permitted = false;
+                }
+            }
+            Step::CurfewBegins(clients) => {
+                self.left.curfews -= 1;
+                let curfew = Curfew { until: self.now + CURFEW, clients };
+                self.curfew = Some(curfew);
+                self.tell(Event::Curfew(Some(curfew)), None);
+            }
+            Step::CurfewEnds => self.curfew_ends(),
             Step::Act(outcome) => self.act(outcome),
             Step::AnswerOperation => self.answer_operation(),
             Step::StrayStart => {
@@ -206,7 +301,7 @@ impl World {
                 let answer = self.answers.remove(index);
                 let event = match answer.ready {
                     Some(_) => Event::Ready(answer.run),
-                    None => Event::NotReady(answer.run, Cause::Unreachable),
+                    None => Event::NotReady(answer.run, Cause::Dependency),
                 };
                 self.tell(event, answer.ready);
             }
@@ -233,9 +328,8 @@ impl World {
                 }
             }
             Step::PassTime => {
-                let deadline = self.core.deadline().map(|(at, _)| at);
-                let owed = deadline.into_iter().chain(self.notes.retry);
-                if let Some(at) = owed.filter(|at| *at > self.now).min() {
+                let next = self.owed().filter(|at| *at > self.now).min();
+                if let Some(at) = next {
                     self.now = at;
                 }
             }
@@ -255,13 +349,26 @@ impl World {
             }
             Step::Sleep => {
                 self.left.sleeps -= 1;
-                let runs = matches!(self.core.phase(), Phase::Awake { .. } | Phase::Found { .. });
+                let runs = matches!(
+                    self.core.phase(),
+                    Phase::Probing { .. } | Phase::Awake { .. } | Phase::Found { .. }
+                );
                 let unused = self.held() == 0 && !self.waits();
                 self.asked = true;
                 self.tell(Event::Sleep, None);
                 self.asked = false;
-                let stops = self.operation.is_some_and(|next| next.kind == Kind::Stop);
+                let stops = self.operation.is_some_and(|next| matches!(next.kind, Kind::Stop(_)));
                 self.demand(!(runs && unused) || stops, Rule::Heeded);
+            }
+            Step::Pin => {
+                self.left.pins -= 1;
+                self.pins += 1;
+                self.tell(Event::Pin, None);
+            }
+            Step::Unpin => {
+                self.pins -= 1;
+                self.notes.used = Some(self.now);
+                self.tell(Event::Release, None);
             }
             Step::Retire => {
                 self.left.retires = 0;
@@ -275,20 +382,28 @@ impl World {
         self.left.arrivals -= 1;
         let id = Client(self.next_client);
         self.next_client += 1;
-        let into_stop = self.core.phase() == Phase::Stopping;
+        let into_stop = self.core.phase().is_stopping();
         let mut out = Vec::new();
         self.clients[who] = match self.core.acquire(self.now, id, &mut out) {
             Admission::Granted => {
                 self.demand(self.notes.proven, Rule::Proven);
-                Guest::Holds { into_stop }
+                self.demand(self.curfew.is_none(), Rule::Curfew);
+                self.holds(into_stop)
             }
-            Admission::Waiting => {
-                Guest::Waits { id, due: self.now + self.policy.start_timeout, into_stop }
-            }
+            Admission::Waiting => match self.curfew {
+                Some(Curfew { clients: Latecomers::Held, until }) => {
+                    Guest::Held { id, due: until + self.policy.start_timeout }
+                }
+                Some(_) | None => {
+                    Guest::Waits { id, due: self.now + self.policy.start_timeout, into_stop }
+                }
+            },
             Admission::Refused(refused) => {
                 let left = self.notes.retry.filter(|at| *at > self.now);
                 let left = left.map(|at| Refused::BackOff(at.since(self.now)));
-                self.demand(Some(refused) == left, Rule::Reason);
+                let curfew = self.curfew.filter(|of| of.clients == Latecomers::Refused);
+                let curfew = curfew.map(|of| Refused::Curfew(of.until.since(self.now)));
+                self.demand(Some(refused) == curfew.or(left), Rule::Reason);
                 self.refused = Some(refused);
                 Guest::Away
             }
@@ -305,19 +420,15 @@ impl World {
         match kind {
             Kind::Start if works => self.run_target(),
             Kind::Start => self.stray_start |= outcome == Outcome::WorksLater,
-            // A target that is frozen is left so by a stop: it rests.
-            Kind::Stop if works && self.target.state == State::Running => {
-                self.demand(self.held() == 0 || self.retired, Rule::Unused);
-                self.target.state = State::Stopped;
-                self.rested();
-            }
-            Kind::Stop => {}
+            Kind::Stop(depth) if works => self.put_to_sleep(depth),
+            Kind::Stop(_) => {}
         }
         let stage = match outcome {
             Outcome::Works | Outcome::Refused => Stage::Seen(self.sight()),
             Outcome::WorksUnheard | Outcome::WorksLater | Outcome::Unasked => {
                 Stage::Lost(Cause::EngineAway)
             }
+            Outcome::Unmet => Stage::Lost(Cause::Dependency),
         };
         self.operation = Some(Operation { kind, run, stage });
     }
@@ -328,6 +439,7 @@ impl World {
             Stage::Seen(sight) => {
                 self.known = sight.known(self.known);
                 self.notes.believed = sight.life;
+                self.note_rest(sight.plain());
                 Ok(sight.plain())
             }
             Stage::Lost(cause) => {
@@ -341,7 +453,10 @@ impl World {
         let waits = self.waits();
         match kind {
             Kind::Start => self.tell(Event::StartEnded(run, end), None),
-            Kind::Stop => {
+            Kind::Stop(depth) => {
+                let paused = self.notes.paused.is_some();
+                self.notes.stays_paused = depth == Depth::Stop && (end.is_err() || paused);
+                self.notes.killed = false;
                 self.tell(Event::StopEnded(run, end), None);
                 let starts = self.operation.is_some_and(|next| next.kind == Kind::Start);
                 let rests = matches!(end, Ok(seen) if seen != super::activation::Seen::Running);
@@ -365,28 +480,9 @@ impl World {
             self.answers.push(Readiness { run, ready });
         }
     }
-
-    /// The target is started or thawed; nothing happens to one that runs or does not exist.
-    fn run_target(&mut self) {
-        match self.target.state {
-            State::Running | State::Missing => return,
-            State::Paused => {}
-            State::Stopped => self.target.life += 1,
-        }
-        self.target.state = State::Running;
-        self.hint = true;
-    }
-
-    fn end(&mut self, state: State) {
-        self.left.ends -= 1;
-        self.target.state = state;
-        self.rested();
-    }
-
-    fn rested(&mut self) {
-        self.notes.ended = true;
-        self.hint = true;
-    }
 }
 
 const TICK: Duration = Duration::from_secs(2);
+
+/// How long the hours last.
+const CURFEW: Duration = Duration::from_secs(4);

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::activation::{Cause, Client, Moment, Policy, Refused, Rest, Run, Seen, Service};
+use super::activation::{
+    Cause, Client, Curfew, Depth, Moment, Permission, Policy, Question, Refused, Rest, Run, Seen,
+    Service,
+};
 use super::rule::Rule;
 
 /// The core and everything around it.
@@ -26,6 +29,14 @@ pub(crate) struct World {
     /// The life that the driver has seen last: another one is `Seen::Renewed`.
     pub(super) known: Option<u16>,
     pub(super) clients: Vec<Guest>,
+    /// The question under way whether the target may sleep, and about when.
+    pub(super) question: Option<(Question, Moment)>,
+    /// An answer to one that the core has not read yet.
+    pub(super) permission: Option<(Question, Permission)>,
+    /// The hours in which it is kept asleep.
+    pub(super) curfew: Option<Curfew>,
+    /// Pins that are held.
+    pub(super) pins: u16,
     pub(super) next_client: u64,
     pub(super) left: Budget,
     pub(super) retired: bool,
@@ -55,8 +66,16 @@ pub(crate) struct Budget {
     pub(crate) ticks: u16,
     /// Sleeps that are asked for.
     pub(crate) sleeps: u16,
+    /// Pins that are taken.
+    pub(crate) pins: u16,
     /// Ends of the daemon.
     pub(crate) retires: u16,
+    /// Clients that fall silent.
+    pub(crate) silences: u16,
+    /// Times that it may not sleep.
+    pub(crate) denials: u16,
+    /// Hours in which it is kept asleep.
+    pub(crate) curfews: u16,
 }
 
 /// The truth about the target.
@@ -86,7 +105,7 @@ pub(super) struct Operation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Start,
-    Stop,
+    Stop(Depth),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -138,11 +157,21 @@ pub(super) enum Guest {
     },
     Holds {
         into_stop: bool,
+        /// Since when, where clients fall silent.
+        from: Moment,
+    },
+    /// It holds a lease that keeps nothing awake.
+    Silent,
+    /// It is held until the hours are over.
+    Held {
+        id: Client,
+        due: Moment,
     },
 }
 
 /// What an observer remembers who sees only what goes in and out of the core.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Notes {
     /// A probe has seen what is believed to run ready.
     pub(super) proven: bool,
@@ -152,6 +181,17 @@ pub(super) struct Notes {
     pub(super) ended: bool,
     /// When a lease was last given back.
     pub(super) used: Option<Moment>,
+    /// When the core last heard that the target has got up, and when that it is paused.
+    pub(super) risen: Option<Moment>,
+    pub(super) paused: Option<Moment>,
+    /// A stop of a paused target has failed.
+    pub(super) stays_paused: bool,
+    /// The stop under way was hastened.
+    pub(super) killed: bool,
+    /// A yes to the last question.
+    pub(super) permitted: bool,
+    /// The answer that is on its way is to a question that was ended.
+    pub(super) void: bool,
     pub(super) failures: u32,
     /// Nothing may be started before.
     pub(super) retry: Option<Moment>,
@@ -172,6 +212,10 @@ impl World {
             hint: true,
             known: None,
             clients: vec![Guest::Away; seats],
+            question: None,
+            permission: None,
+            curfew: None,
+            pins: 0,
             next_client: 0,
             left: budget,
             retired: false,
@@ -182,6 +226,13 @@ impl World {
         }
     }
 
+    /// Somebody holds a lease from now on.
+    pub(super) fn holds(&self, into_stop: bool) -> Guest {
+        // It makes no other difference.
+        let silences = self.left.silences > 0;
+        Guest::Holds { into_stop, from: if silences { self.now } else { Moment::default() } }
+    }
+
     pub(super) fn sight(&mut self) -> Sight {
         if self.target.state == State::Running {
             self.notes.ended = false;
@@ -189,7 +240,13 @@ impl World {
         Sight { state: self.target.state, life: self.target.life }
     }
 
+    /// Leases of clients, and pins.
     pub(super) fn held(&self) -> usize {
+        self.used() + usize::from(self.pins)
+    }
+
+    /// Leases of clients.
+    pub(super) fn used(&self) -> usize {
         self.clients.iter().filter(|client| matches!(client, Guest::Holds { .. })).count()
     }
 
@@ -201,8 +258,47 @@ impl World {
     pub(super) fn dues(&self) -> impl Iterator<Item = Moment> {
         self.clients.iter().filter_map(|client| match client {
             Guest::Waits { due, .. } | Guest::Leaves { due, .. } => Some(*due),
-            Guest::Away | Guest::Holds { .. } => None,
+            Guest::Away | Guest::Holds { .. } | Guest::Silent | Guest::Held { .. } => None,
         })
+    }
+
+    /// The target is started or thawed; nothing happens to one that runs or does not exist.
+    pub(super) fn run_target(&mut self) {
+        match self.target.state {
+            State::Running | State::Missing => return,
+            State::Paused => {}
+            State::Stopped => self.target.life += 1,
+        }
+        self.target.state = State::Running;
+        self.hint = true;
+    }
+
+    pub(super) fn end(&mut self, state: State) {
+        self.left.ends -= 1;
+        self.target.state = state;
+        self.rested();
+    }
+
+    pub(super) fn rested(&mut self) {
+        self.notes.ended = true;
+        self.hint = true;
+    }
+
+    /// Those whom the hours hold.
+    pub(super) fn kept_out(&self) -> impl Iterator<Item = Moment> {
+        self.clients.iter().filter_map(|client| match client {
+            Guest::Held { due, .. } => Some(*due),
+            Guest::Away
+            | Guest::Waits { .. }
+            | Guest::Leaves { .. }
+            | Guest::Holds { .. }
+            | Guest::Silent => None,
+        })
+    }
+
+    /// Clients that keep nothing awake.
+    pub(super) fn silent(&self) -> usize {
+        self.clients.iter().filter(|client| matches!(client, Guest::Silent)).count()
     }
 }
 

@@ -33,7 +33,9 @@ fn two(scene: &Scene) -> (Daemon, Control) {
     let launch = Launch::new()
         .args(["--log-format", "text", "-v", "--config"])
         .args([file])
-        .env("NOTIFY_SOCKET", scene.dir.join("notify"));
+        .env("NOTIFY_SOCKET", scene.dir.join("notify"))
+        // It would outrank the file.
+        .without("ONDEMAND_CONTROL");
     let daemon = scene.run(launch);
     control.wait_state("asleep");
     daemon.wait_log(&["there is no container none"]);
@@ -66,7 +68,8 @@ fn status_is_a_table_or_json() {
     let table = said(&command(&control, &["status"]).output());
     let lines: Vec<Vec<&str>> =
         table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["NAME", "STATE", "SINCE", "CONNECTIONS", "WAITING", "SLEEPS", "IN"]);
+    let head = "NAME STATE SINCE CONNECTIONS WAITING SLEEPS IN ASLEEP WAKES P50 P95 GIB-H SAVED";
+    assert_eq!(lines[0].join(" "), head);
     assert_eq!((lines[1][0], lines[1][1]), ("app", "asleep"));
     assert_eq!((lines[2][0], lines[2][1]), ("none", "missing"));
     assert_eq!(lines.len(), 3, "{table}");
@@ -93,8 +96,17 @@ fn wake_hold_release_and_sleep_do_what_they_say() {
     said(&command(&control, &["release", "app"]).output());
     said(&command(&control, &["sleep", "app"]).output());
     scene.engine.wait_status(Status::Exited);
+    said(&command(&control, &["hold", "app"]).output());
+    let mut client = scene.client();
+    client.echo("uses it");
+    // Neither the hold nor the client is in the way of this.
+    let forced = said(&command(&control, &["sleep", "app", "--force"]).output());
+    assert!(forced.contains("stopping"), "{forced}");
+    scene.engine.wait_status(Status::Exited);
+    client.settle(1);
+    scene.engine.forgive();
     said(&command(&control, &["wake", "app"]).output());
-    scene.engine.wait_count(Call::Start, 2);
+    scene.engine.wait_count(Call::Start, 3);
     let error = refused(&command(&control, &["wake", "none", "--wait"]).output(), 1);
     assert!(error.contains("no such container"), "{error}");
     assert_eq!(command(&control, &["hold", "app", "soon"]).output().status.code(), Some(2));
@@ -111,6 +123,7 @@ fn an_unknown_service_is_told_with_the_known_ones() {
         &["sleep", "a b"],
         &["hold", "app/wake"],
         &["release", "?"],
+        &["why", "nginx"],
     ] {
         let error = refused(&command(&control, words).output(), 1);
         assert!(error.contains("there are: app, none"), "{words:?}: {error}");

@@ -22,14 +22,14 @@ use crate::support::scene::Scene;
 use crate::support::{holds_for, ms, now, wait_until};
 
 /// A scene whose container has a UDP application, and where its clients send to.
-struct Datagrams {
-    scene: Scene,
-    app: DatagramApp,
-    address: SocketAddr,
+pub(crate) struct Datagrams {
+    pub(crate) scene: Scene,
+    pub(crate) app: DatagramApp,
+    pub(crate) address: SocketAddr,
 }
 
 impl Datagrams {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { scene: Scene::new(), app: DatagramApp::new(), address: free_address() }
     }
 
@@ -50,17 +50,17 @@ impl Datagrams {
         launch.args(flags.iter().copied())
     }
 
-    fn daemon(&self, flags: &[&str]) -> Daemon {
+    pub(crate) fn daemon(&self, flags: &[&str]) -> Daemon {
         let listen = format!("udp:{}", self.address);
         self.scene.run(self.launch(flags).args(["--listen", &listen]))
     }
 
-    fn client(&self) -> DatagramClient {
+    pub(crate) fn client(&self) -> DatagramClient {
         DatagramClient::new(self.address)
     }
 
     /// Waits for the start and has the application bind its port.
-    fn boot(&mut self) {
+    pub(crate) fn boot(&mut self) {
         let starts = self.scene.engine.count(Call::Start).max(1);
         self.scene.engine.wait_count(Call::Start, starts);
         self.scene.engine.wait_status(Status::Running);

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crate::support::client::Client;
@@ -88,6 +89,27 @@ fn an_engine_that_is_away_disturbs_no_other() {
     assert_eq!(waiting.receive(5).unwrap(), b"hello");
 }
 
+/// One that may not be used is told and left alone; if there is no other, the daemon does not start.
+#[test]
+fn an_engine_that_is_forbidden_disturbs_no_other() {
+    let (first, second) = (Scene::new(), Scene::new());
+    second.engine.lock_out();
+    let two = service("two", &second, &listen(&second));
+    let file = write(&first, &format!("{}{two}", service("one", &first, &listen(&first))));
+    // Root may use everything.
+    let open = |file: PathBuf| launch(&first, file).nobody();
+    for socket in ["engine.sock", "notify"] {
+        fs::set_permissions(first.dir.join(socket), fs::Permissions::from_mode(0o666)).unwrap();
+    }
+    let daemon = first.run(open(file));
+    daemon.wait_log(&["an engine may not be used", "permission denied"]);
+    first.client().echo("one");
+    drop(daemon);
+    let file = write(&first, &two);
+    let mut daemon = open(file).spawn();
+    assert_eq!(daemon.wait_exit(), 77);
+}
+
 #[test]
 fn at_the_end_all_are_drained() {
     let (first, second, mut daemon) = two("[daemon]\ndrain-timeout = \"5s\"");
@@ -109,6 +131,7 @@ fn everything_wrong_in_all_files_is_told_with_its_line() {
     fs::create_dir(scene.dir.join("conf.d")).unwrap();
     fs::write(scene.dir.join("conf.d/two.toml"), "[services.two]\nready = 5\n").unwrap();
     fs::write(scene.dir.join("conf.d/ignored.txt"), "nonsense").unwrap();
+    fs::write(scene.dir.join("conf.d/.two.toml"), "nonsense").unwrap();
     let mut daemon = launch(&scene, file.clone()).spawn();
     assert_eq!(daemon.wait_exit(), 78);
     for words in [
@@ -119,6 +142,7 @@ fn everything_wrong_in_all_files_is_told_with_its_line() {
     ] {
         assert_eq!(daemon.count_log(&words), 1, "{words:?} in {:#?}", daemon.log());
     }
+    assert_eq!(daemon.count_log(&["conf.d/.two.toml"]), 0, "hidden: {:#?}", daemon.log());
     let launch = launch(&scene, scene.dir.join("missing.toml"));
     let mut daemon = launch.spawn();
     assert_eq!(daemon.wait_exit(), 78);

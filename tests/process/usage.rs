@@ -39,8 +39,32 @@ fn a_man_page_and_completions_can_be_generated() {
     for shell in ["bash", "zsh", "fish"] {
         let output = Launch::new().args(["generate", "completions", "--shell", shell]).output();
         assert_eq!(output.status.code(), Some(0), "{shell}");
-        assert!(String::from_utf8_lossy(&output.stdout).contains("idle-timeout"), "{shell}");
+        let script = String::from_utf8_lossy(&output.stdout);
+        for word in ["idle-timeout", "compose-labels", "output-dir"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
     }
+}
+
+/// Files go to standard output, each headed by its name; what is wrong is told as by the daemon.
+#[test]
+fn what_a_deployment_is_made_of_can_be_generated() {
+    let output = Launch::new()
+        .args(["generate", "systemd", "-c", "app", "-p", "80", "--listen", "127.0.0.1:8080"])
+        .output();
+    let (code, said) = outcome(&output);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("# ondemand-app.socket\n"), "{said}");
+    assert!(said.contains("\n\n# ondemand-app.service\n"), "{said}");
+    let output = Launch::new().args(["generate", "compose-labels", "-p", "80"]).output();
+    assert_eq!(
+        outcome(&output).1,
+        "labels:\n  ondemand.enable: \"true\"\n  ondemand.port: \"80\"\n"
+    );
+    for what in ["systemd", "quadlet", "compose-labels"] {
+        refused(&[78], &["generate", what, "-c", "a/b"], &["--container", "--port: is missing"]);
+    }
+    refused(&[2], &["generate", "systemd", "--force"], &["--output-dir"]);
 }
 
 #[test]

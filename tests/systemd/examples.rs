@@ -3,9 +3,10 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::UdpSocket;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use crate::live::built;
 use crate::live::client;
 use crate::live::clock::{poll, secs};
 use crate::live::container::Container;
@@ -124,8 +125,8 @@ impl<'e> Image<'e> {
         for file in ["Dockerfile", ".dockerignore"] {
             fs::copy(Path::new(REPOSITORY).join(file), tree.join(file)).unwrap();
         }
-        let (target, binary) = static_binary();
-        let inside = format!("target/{target}/release");
+        let binary = built::binary("ondemand-container");
+        let inside = format!("target/{}/release", built::target());
         fs::create_dir_all(tree.join(&inside)).unwrap();
         fs::copy(&binary, tree.join(&inside).join("ondemand-container")).unwrap();
         let image = Image { name, engine };
@@ -147,15 +148,4 @@ impl Drop for Image<'_> {
             eprintln!("image {}: {error}", self.name);
         }
     }
-}
-
-/// What `make setup` has built, with the target it was built for.
-fn static_binary() -> (String, PathBuf) {
-    let version = Command::new("rustc").arg("-vV").output().unwrap();
-    let version = String::from_utf8(version.stdout).unwrap();
-    let target = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned();
-    let built = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let binary = Path::new(REPOSITORY).join(built).join(&target).join("release/ondemand-container");
-    assert!(binary.exists(), "{} is missing: `make setup` builds it", binary.display());
-    (target, binary)
 }

@@ -1,16 +1,15 @@
 //! A machine of its own: a container whose process 1 is systemd and whose /usr is the host's.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use crate::live::client::{self, Answer};
-use crate::live::clock::{poll, secs, wait_for};
+use crate::live::built;
 use crate::live::engine::Engine;
 use crate::live::scratch::{self, Dir};
+use crate::systemd::node::Node;
 
 pub(crate) const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 const BINARY: &str = env!("CARGO_BIN_EXE_ondemand-container");
@@ -18,15 +17,14 @@ const BINARY: &str = env!("CARGO_BIN_EXE_ondemand-container");
 /// What systemd and the daemon's libraries live in; /usr/local stays the machine's own.
 const USR: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "share"];
 
-/// systemd wants the cgroup tree of its namespace writable.
-const INIT: &str = "umount -R /sys/fs/cgroup; \
-    mount -t cgroup2 -o nsdelegate cgroup2 /sys/fs/cgroup && exec /sbin/init";
-
 pub(crate) const UNITS: &[&str] = &[
     "ondemand-container.service",
     "ondemand-container@.service",
     "ondemand-container@.socket",
     "ondemand-container-closed@.target",
+    "ondemand-unit@.service",
+    "ondemand-unit@.socket",
+    "ondemand-unit-closed@.target",
 ];
 
 /// What a boot does without: it would only cost time.
@@ -39,9 +37,9 @@ const MASKED: &[&str] = &[
 ];
 
 pub(crate) struct Machine<'e> {
-    name: String,
-    engine: &'e Engine,
-    address: IpAddr,
+    // Before the image that it is made of.
+    node: Node<'e>,
+    _image: Image<'e>,
 }
 
 /// The files of a machine before it boots.
@@ -88,6 +86,49 @@ impl Root {
             root.install(&format!("deploy/systemd/{unit}"), "etc/systemd/system");
         }
         root
+    }
+
+    /// With a system bus and polkit, and the fixture, which a unit can run.
+    pub(crate) fn with_bus() -> Self {
+        let root = Root::new();
+        fs::remove_file(root.0.join("etc/systemd/system/dbus.socket")).unwrap();
+        symlink("/run", root.0.join("var/run")).unwrap();
+        for file in ["passwd", "group"] {
+            let here = fs::read_to_string(Path::new("/etc").join(file)).unwrap();
+            for name in ["messagebus", "polkitd", "systemd-journal"] {
+                let line = here.lines().find(|line| line.starts_with(&format!("{name}:")));
+                if let Some(line) = line {
+                    root.append(&format!("etc/{file}"), &format!("{line}\n"));
+                }
+            }
+        }
+        fs::create_dir_all(root.0.join("etc/polkit-1/rules.d")).unwrap();
+        let fixture = built::binary("fixture");
+        fs::copy(fixture, root.0.join("usr/local/bin/fixture")).unwrap();
+        root
+    }
+
+    /// As [`Root::with_bus`], with a user, whose manager `user@1000.service` is.
+    pub(crate) fn with_user() -> Self {
+        let root = Root::with_bus();
+        root.append("etc/passwd", "odt:x:1000:1000::/home/odt:/bin/sh\n");
+        root.append("etc/group", "odt:x:1000:\n");
+        // There is no PAM, and no logind that would make the runtime directory.
+        root.write(
+            "etc/systemd/system/user@1000.service.d/test.conf",
+            "[Unit]\nRequires=\nAfter=\n[Service]\nPAMName=\n\
+             Environment=XDG_RUNTIME_DIR=/run/user/1000\n\
+             ExecStartPre=+/bin/sh -c 'mkdir -p /run/user/1000; chown 1000:1000 /run/user/1000; \
+             chown -R 1000:1000 /home/odt'\n",
+        );
+        root
+    }
+
+    /// A unit that runs `fixture serve` with these words, and has these lines more.
+    pub(crate) fn app(&self, unit: &str, words: &str, service: &str) {
+        let text =
+            format!("[Service]\nExecStart=/usr/local/bin/fixture serve {words}\n{service}\n");
+        self.write(&format!("etc/systemd/system/{unit}"), &text);
     }
 
     pub(crate) fn write(&self, path: &str, text: &str) {
@@ -140,16 +181,9 @@ impl Root {
 impl<'e> Machine<'e> {
     pub(crate) fn boot(engine: &'e Engine, root: &Root) -> Self {
         let name = format!("odt-{}-{}", std::process::id(), scratch::number());
-        let mut machine = Machine { name, engine, address: [0, 0, 0, 0].into() };
-        machine.import(root);
-        let label = format!("ondemand-test={}", machine.name);
+        let image = Image::import(engine, &name, root);
         let socket = "/var/run/docker.sock:/var/run/docker.sock";
-        let mut words = vec!["run", "-d", "--name", &machine.name, "--label", &label];
-        words.extend(["--cgroupns", "private", "--cap-add", "SYS_ADMIN"]);
-        // To look at the daemon's process from outside of it.
-        words.extend(["--cap-add", "SYS_PTRACE"]);
-        words.extend(["--security-opt", "apparmor=unconfined", "--stop-signal", "SIGRTMIN+3"]);
-        words.extend(["--tmpfs", "/run", "--tmpfs", "/run/lock", "--volume", socket]);
+        let mut words = vec!["--tmpfs", "/run", "--tmpfs", "/run/lock", "--volume", socket];
         let mounts: Vec<String> = USR
             .iter()
             .map(|dir| format!("/usr/{dir}"))
@@ -157,26 +191,37 @@ impl<'e> Machine<'e> {
             .map(|dir| format!("{dir}:{dir}:ro"))
             .collect();
         words.extend(mounts.iter().flat_map(|mount| ["--volume", mount]));
-        words.extend([machine.name.as_str(), "/bin/sh", "-c", INIT]);
-        engine.cli(&words);
-        let template = "{{.NetworkSettings.IPAddress}}";
-        let address = engine.cli(&["inspect", "-f", template, &machine.name]);
-        machine.address = address.parse().unwrap();
-        let booted = poll(secs(40), || {
-            let state = machine.try_run("systemctl is-system-running");
-            // Something of no concern here may fail on one machine or another.
-            state.is_ok_and(|state| matches!(state.as_str(), "running" | "degraded")).then_some(())
-        });
-        if booted.is_none() {
-            let state = machine.try_run("systemctl is-system-running; systemctl list-jobs");
-            let log = engine.try_cli(&["logs", &machine.name]);
-            panic!("systemd does not come up in a container: {state:?} {log:?}");
-        }
-        machine
+        let mut node = Node::create(engine, &name, &name, &words);
+        node.boot();
+        Machine { node, _image: image }
     }
 
-    /// The files become an image of the machine's own name.
-    fn import(&self, root: &Root) {
+    /// Runs a command as the user of [`Root::with_user`]; it has to succeed.
+    #[track_caller]
+    pub(crate) fn run_as_user(&self, command: &str) -> String {
+        self.run(&format!(
+            "setpriv --reuid 1000 --regid 1000 --clear-groups env HOME=/home/odt \
+             XDG_RUNTIME_DIR=/run/user/1000 PATH=$PATH {command}"
+        ))
+    }
+}
+
+impl<'e> Deref for Machine<'e> {
+    type Target = Node<'e>;
+
+    fn deref(&self) -> &Node<'e> {
+        &self.node
+    }
+}
+
+/// The files as an image.
+struct Image<'e> {
+    name: String,
+    engine: &'e Engine,
+}
+
+impl<'e> Image<'e> {
+    fn import(engine: &'e Engine, name: &str, root: &Root) -> Self {
         let mut tar = Command::new("tar")
             .arg("-C")
             .arg(root.0.path())
@@ -185,83 +230,18 @@ impl<'e> Machine<'e> {
             .spawn()
             .unwrap();
         let imported = Command::new("docker")
-            .args(["-H", &self.engine.url(), "import", "-", &self.name])
+            .args(["-H", &engine.url(), "import", "-", name])
             .stdin(tar.stdout.take().unwrap())
             .output()
             .unwrap();
         assert!(tar.wait().unwrap().success());
         assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
-    }
-
-    /// Runs a shell script as root; it has to succeed.
-    #[track_caller]
-    pub(crate) fn run(&self, script: &str) -> String {
-        match self.try_run(script) {
-            Ok(output) => output,
-            Err(error) => panic!("{script}: {error}"),
-        }
-    }
-
-    /// Runs a shell script as root: what it writes to either output.
-    pub(crate) fn try_run(&self, script: &str) -> Result<String, String> {
-        let script = format!("exec 2>&1; {script}");
-        let run = Command::new("docker")
-            .args(["-H", &self.engine.url(), "exec", &self.name, "/bin/sh", "-c", &script])
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| error.to_string())?;
-        let text = String::from_utf8_lossy(&run.stdout).trim().to_owned();
-        if run.status.success() { Ok(text) } else { Err(text) }
-    }
-
-    /// One property of a unit.
-    pub(crate) fn show(&self, unit: &str, property: &str) -> String {
-        self.run(&format!("systemctl show -P {property} '{unit}'"))
-    }
-
-    #[track_caller]
-    pub(crate) fn wait_show(&self, unit: &str, property: &str, value: &str, limit: Duration) {
-        let what = format!("{property} of {unit} is {value}");
-        wait_for(&what, limit, || self.show(unit, property) == value);
-    }
-
-    /// What the journal has about the units that match.
-    pub(crate) fn journal(&self, units: &str) -> String {
-        self.run(&format!("journalctl --no-pager -o cat -u '{units}'"))
-    }
-
-    pub(crate) fn enable(&self, unit: &str) {
-        self.run(&format!("systemctl enable --now '{unit}'"));
-    }
-
-    /// Gets an interface on another network, as a host has one on each.
-    pub(crate) fn join(&self, network: &str) {
-        self.engine.cli(&["network", "connect", network, &self.name]);
-    }
-
-    /// One of its TCP ports.
-    pub(crate) fn at(&self, port: u16) -> SocketAddr {
-        (self.address, port).into()
-    }
-
-    /// One HTTP request to port 3000; it has to be answered.
-    #[track_caller]
-    pub(crate) fn get(&self) -> Answer {
-        match client::get(self.at(3000), "/") {
-            Ok(answer) => answer,
-            Err(error) => panic!("{error}"),
-        }
+        Image { name: name.to_owned(), engine }
     }
 }
 
-impl Drop for Machine<'_> {
+impl Drop for Image<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let journal = self.try_run("journalctl --no-pager -o short-precise -n 200");
-            eprintln!("--- journal ---\n{}", journal.unwrap_or_else(|error| error));
-        }
-        // Either may not have come into being.
-        _ = self.engine.try_cli(&["rm", "-f", "-v", &self.name]);
         _ = self.engine.try_cli(&["rmi", "-f", &self.name]);
     }
 }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::thread;
 
 use crate::live::client;
-use crate::live::clock::{secs, wait_for};
+use crate::live::clock::secs;
 use crate::live::container::Container;
 use crate::live::engine::{Engine, Kind};
 use crate::systemd::machine::{Machine, Root, service, socket};
@@ -53,8 +53,7 @@ fn refused(option: &str, drop_in: &str, status: &str, message: &str) {
     machine.wait_show(&socket, "ActiveState", "inactive", secs(20));
     machine.wait_show(&service, "ActiveState", "failed", secs(20));
     assert_eq!(machine.show(&service, "ExecMainStatus"), status);
-    let what = format!("the journal says {message:?}");
-    wait_for(&what, secs(5), || machine.journal(&service).contains(message));
+    machine.wait_journal(&service, &[message]);
     assert_eq!(machine.show(&service, "NRestarts"), "0");
     assert!(!container.runs());
     // The client in the queue may start it once more before the port is closed.

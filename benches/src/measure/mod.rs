@@ -2,6 +2,7 @@
 
 pub(crate) mod cold;
 pub(crate) mod data;
+pub(crate) mod scale;
 pub(crate) mod scripted;
 pub(crate) mod storms;
 

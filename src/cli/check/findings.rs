@@ -49,7 +49,7 @@ impl Finding {
 
 impl Listens {
     /// Whether a socket of somebody else at `address` would be in the way.
-    fn clash(&self, protocol: Protocol, address: SocketAddr) -> bool {
+    pub(super) fn clash(&self, protocol: Protocol, address: SocketAddr) -> bool {
         self.everywhere.contains(&Port { number: address.port(), protocol })
             || self.at.iter().any(|(spoken, own)| {
                 *spoken == protocol
@@ -104,11 +104,11 @@ pub(super) fn of(observed: &Observed, settings: &Settings, listens: &Listens) ->
             "--ready health, but the container declares no health check: declare one, or use \
              --ready tcp or --ready http:/path",
         )),
-        (None, Ready::Auto) => findings.push(Finding::advice(
+        (None, Ready::Auto) if !settings.ports.all().is_empty() => findings.push(Finding::advice(
             "the container declares no health check: it counts as ready once the port accepts; if \
              it accepts before it can answer, declare one or use --ready http:/path",
         )),
-        (Some(_), _) | (None, Ready::Tcp | Ready::Http(_) | Ready::None) => {}
+        (Some(_), _) | (None, Ready::Auto | Ready::Tcp | Ready::Http(_) | Ready::None) => {}
     }
     findings
 }

@@ -1,21 +1,24 @@
 //! `check`: would this work, and why not.
 
 mod findings;
+mod group;
+mod units;
 
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use findings::{Finding, Level, Listens};
+use group::Member;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use super::args::RunArgs;
 use super::{Failure, Status};
 use crate::admin::ControlSocket;
-use crate::config::{ListenAddress, Service, Settings};
+use crate::config::{Control, ListenAddress, Settings, usual_control};
 use crate::driver::{Upstream, addresses_of};
-use crate::engine::{Api, Engine, EngineError, Observed, State, select};
+use crate::engine::{AnyEngine, Engine, EngineError, Found, Observed, State};
 use crate::listen::{self, Inherited};
 
 /// How long the engine may take for everything.
@@ -26,15 +29,29 @@ pub(super) fn check(args: &RunArgs, inherited: &Inherited) -> Result<(), Failure
     let plan = args.plan().map_err(Failure::config)?;
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::runtime)?;
     let mut status = None;
-    if let Some(path) = &plan.control {
-        let (finding, found) = runtime.block_on(async { control(path) });
+    let path = match &plan.control {
+        Control::None => None,
+        Control::At(path) => Some(path.clone()),
+        Control::Usual => {
+            Some(usual_control()).filter(|path| path.parent().is_some_and(Path::exists))
+        }
+    };
+    if let Some(path) = path {
+        let group = plan.control_group.as_deref();
+        let (finding, found) = runtime.block_on(async { control(&path, group) });
         print(&[finding], None).map_err(Failure::runtime)?;
         status = status.max(found);
     }
-    for Service { name, settings } in &plan.services {
-        let (findings, found) = runtime.block_on(look(settings, inherited));
-        let whose = (plan.services.len() > 1).then_some(name.as_str());
-        print(&findings, whose).map_err(Failure::runtime)?;
+    let (resolved, findings, found) = runtime.block_on(group::resolved(&plan));
+    print(&findings, None).map_err(Failure::runtime)?;
+    status = status.max(found);
+    let whose = |name| (resolved.services.len() > 1).then_some(name);
+    for service in &resolved.services {
+        let member = Member::of(service, &resolved);
+        let mut findings = group::told(service, &resolved);
+        let (more, found) = runtime.block_on(look(&service.settings, member, inherited));
+        findings.extend(more);
+        print(&findings, whose(service.name.as_str())).map_err(Failure::runtime)?;
         status = status.max(found);
     }
     match status {
@@ -46,8 +63,8 @@ pub(super) fn check(args: &RunArgs, inherited: &Inherited) -> Result<(), Failure
 }
 
 /// Tries the control socket, and gives it back at once.
-fn control(path: &Path) -> (Finding, Option<Status>) {
-    match ControlSocket::bind(path) {
+fn control(path: &Path, group: Option<&str>) -> (Finding, Option<Status>) {
+    match ControlSocket::bind(path, group) {
         Ok(_) => (Finding::fine(format!("control socket at {}", path.display())), None),
         Err(error) if error.error.kind() == io::ErrorKind::AddrInUse => (
             Finding::warning(format!("{error} (right if it is this daemon, running already)")),
@@ -61,10 +78,14 @@ fn control(path: &Path) -> (Finding, Option<Status>) {
     }
 }
 
-async fn look(settings: &Settings, inherited: &Inherited) -> (Vec<Finding>, Option<Status>) {
+async fn look(
+    settings: &Settings,
+    member: Member,
+    inherited: &Inherited,
+) -> (Vec<Finding>, Option<Status>) {
     let mut findings = Vec::new();
     let mut permission = listening(settings, inherited, &mut findings);
-    match timeout(LIMIT, engine(settings, &mut findings)).await {
+    match timeout(LIMIT, engine(settings, member, &mut findings)).await {
         Ok(denied) => permission |= denied,
         Err(_) => findings.push(Finding::problem(format!(
             "the engine has not answered within {} s: is it hung?",
@@ -83,6 +104,9 @@ async fn look(settings: &Settings, inherited: &Inherited) -> (Vec<Finding>, Opti
 /// Tries the sockets, and gives them back at once. True if permission is what is missing.
 fn listening(settings: &Settings, inherited: &Inherited, findings: &mut Vec<Finding>) -> bool {
     let limits = settings.connection;
+    if settings.ports.all().is_empty() {
+        return false;
+    }
     if settings.listen.is_empty() && !inherited.is_empty() {
         findings.push(Finding::fine(format!("{} sockets from systemd", inherited.len())));
         return false;
@@ -112,16 +136,16 @@ fn listening(settings: &Settings, inherited: &Inherited, findings: &mut Vec<Find
 }
 
 /// Asks the engine. True if permission is what is missing.
-async fn engine(settings: &Settings, findings: &mut Vec<Finding>) -> bool {
-    let chosen = select(&settings.engine, |name| std::env::var(name).ok(), std::path::Path::exists);
-    let (endpoint, why) = match chosen {
+async fn engine(settings: &Settings, member: Member, findings: &mut Vec<Finding>) -> bool {
+    let env = |name: &str| std::env::var(name).ok();
+    let chosen = AnyEngine::choose(&settings.engine, env, Found::at);
+    let (engine, why) = match chosen {
         Ok(chosen) => chosen,
         Err(error) => {
             findings.push(Finding::problem(error.to_string()));
             return false;
         }
     };
-    let engine = Api::new(endpoint);
     match engine.connect().await {
         Ok(version) => findings
             .push(Finding::fine(format!("engine {version} at {} ({why})", engine.describe()))),
@@ -130,14 +154,18 @@ async fn engine(settings: &Settings, findings: &mut Vec<Finding>) -> bool {
             return error.is_permission();
         }
     }
-    let observed = match engine.inspect(&settings.container).await {
+    let observed = match engine.inspect(&settings.target).await {
         Ok(observed) => observed,
         Err(EngineError::Missing(_)) => {
-            findings.push(Finding::problem(format!(
-                "there is no container {}: create it (docker create, podman create, compose up \
-                 --no-start) or mend --container",
-                settings.container
-            )));
+            findings.push(match member {
+                Member::Optional => Finding::advice(format!(
+                    "there is no {}: it is optional, and done without",
+                    settings.what()
+                )),
+                Member::No | Member::Needed | Member::NeededHealthy => {
+                    Finding::problem(engine.missing(&settings.target))
+                }
+            });
             return false;
         }
         Err(error) => {
@@ -151,20 +179,34 @@ async fn engine(settings: &Settings, findings: &mut Vec<Finding>) -> bool {
         State::Paused => "is paused",
         State::Stopped => "is stopped",
     };
-    findings.push(Finding::fine(format!("container {} {state}", settings.container)));
-    findings.extend(findings::of(&observed, settings, &listens(settings)));
-    findings.push(address(&engine, settings, &observed).await);
+    findings.push(Finding::fine(format!("{} {state}", settings.what())));
+    let listens = listens(settings);
+    match &engine {
+        AnyEngine::Api(_) => findings.extend(findings::of(&observed, settings, &listens)),
+        AnyEngine::Systemd(systemd) => {
+            findings.extend(units::of(systemd, settings, &listens).await);
+        }
+    }
+    if member == Member::NeededHealthy && observed.check.is_none() {
+        findings.push(Finding::warning(
+            "it is to be healthy before others are woken, and declares no health check: it is not \
+             waited for longer than until it runs, or its port accepts",
+        ));
+    }
+    if !settings.ports.all().is_empty() {
+        findings.push(address(&engine, settings, &observed).await);
+    }
     false
 }
 
 /// Whether there is, or will be, an address.
-async fn address(engine: &Api, settings: &Settings, observed: &Observed) -> Finding {
+async fn address(engine: &AnyEngine, settings: &Settings, observed: &Observed) -> Finding {
     if let Some(upstream) = &settings.upstream {
         return Finding::fine(format!("upstream {upstream}, as given"));
     }
     let mut observed = observed.clone();
     let mut with_the_start = false;
-    if observed.state == State::Stopped {
+    if let (State::Stopped, AnyEngine::Api(engine)) = (observed.state, engine) {
         with_the_start = engine.foresee_addresses(&mut observed).await;
     }
     match addresses_of(engine, settings.ports.all(), settings.network.as_deref(), &observed).await {

@@ -11,7 +11,6 @@ use hyper::client::conn::http1::handshake;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::geteuid;
 use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
@@ -20,9 +19,7 @@ use super::Following;
 use crate::admin::Problem;
 use crate::cli::Failure;
 use crate::cli::args::ControlArgs;
-
-/// The socket's place below the run-time directory.
-const PLACE: &str = "ondemand-container/control.sock";
+use crate::config::{NO_CONTROL, usual_control};
 
 /// How often it is looked whether somebody still reads what a follower prints.
 const LOOK_FOR_READER: Duration = Duration::from_millis(100);
@@ -37,7 +34,9 @@ pub(super) struct Client {
 impl Client {
     /// A client of the socket that is named, or of the usual one.
     pub(super) fn new(args: &ControlArgs) -> Result<Self, Failure> {
-        let socket = args.control.clone().unwrap_or_else(usual);
+        // What turns a daemon's off says nothing of where another's is.
+        let said = args.control.clone().filter(|path| path.as_os_str() != NO_CONTROL);
+        let socket = said.unwrap_or_else(usual_control);
         let runtime =
             Builder::new_current_thread().enable_all().build().map_err(Failure::runtime)?;
         Ok(Self { socket, runtime })
@@ -141,11 +140,6 @@ async fn unread() {
             return;
         }
     }
-}
-
-fn usual() -> PathBuf {
-    let directory = if geteuid().is_root() { None } else { std::env::var_os("XDG_RUNTIME_DIR") };
-    directory.map_or_else(|| PathBuf::from("/run"), PathBuf::from).join(PLACE)
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "std's enum: all others speak for themselves")]

@@ -1,5 +1,6 @@
 //! The commands that ask a running daemon, by its control socket.
 
+pub(super) mod args;
 mod client;
 mod table;
 
@@ -8,8 +9,8 @@ use std::io::{self, IsTerminal, Write};
 use hyper::Method;
 
 use super::Failure;
-use super::args::{ControlArgs, HoldArgs, NameArgs, StatusArgs, WakeArgs};
-use crate::admin::{ServiceView, StatusView};
+use super::args::{ControlArgs, HoldArgs, NameArgs, SleepArgs, StatusArgs, WakeArgs};
+use crate::admin::{Changes, ServiceView, StatusView};
 use client::Client;
 
 /// Clears a terminal's screen and begins at its top (ECMA-48: CUP, ED).
@@ -59,8 +60,9 @@ pub(super) fn wake(args: &WakeArgs) -> Result<(), Failure> {
 }
 
 /// Puts a service to sleep.
-pub(super) fn sleep(args: &NameArgs) -> Result<(), Failure> {
-    act(&args.control, &args.name, "/sleep")
+pub(super) fn sleep(args: &SleepArgs) -> Result<(), Failure> {
+    let query = if args.force { "/sleep?force=1" } else { "/sleep" };
+    act(&args.control, &args.name, query)
 }
 
 /// Keeps a service awake.
@@ -78,6 +80,27 @@ pub(super) fn hold(args: &HoldArgs) -> Result<(), Failure> {
 /// Ends a hold.
 pub(super) fn release(args: &NameArgs) -> Result<(), Failure> {
     act(&args.control, &args.name, "/release")
+}
+
+/// What keeps a service awake or has woken it last.
+pub(super) fn why(args: &NameArgs) -> Result<(), Failure> {
+    let client = Client::new(&args.control)?;
+    let answer = client.run(client.ask(Method::GET, &of(&args.name, "")))?;
+    let service: ServiceView = understood(&answer)?;
+    print(format!("{}\n", service.why).as_bytes()).map(|_| ())
+}
+
+/// Has the configuration read anew, and tells what has changed.
+pub(super) fn reload(args: &ControlArgs) -> Result<(), Failure> {
+    let client = Client::new(args)?;
+    let answer = client.run(client.ask(Method::POST, "/v1/reload"))?;
+    let Changes { added, changed, removed, unchanged } = understood(&answer)?;
+    let all = [("added", added), ("changed", changed), ("removed", removed)];
+    let some = all.into_iter().filter(|(_, names)| !names.is_empty());
+    let mut lines: Vec<String> =
+        some.map(|(what, names)| format!("{what}: {}\n", names.join(", "))).collect();
+    lines.push(format!("unchanged: {unchanged}\n"));
+    print(lines.concat().as_bytes()).map(|_| ())
 }
 
 /// Prints each change as it comes.

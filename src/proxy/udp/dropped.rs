@@ -19,6 +19,8 @@ pub(super) enum Why {
     Unkept,
     /// There is no room for another client.
     NoPlace,
+    /// Its client may not wake the target, or not so often, or is not served at all.
+    NotLetIn,
 }
 
 /// How many datagrams of a service were dropped.
@@ -28,6 +30,7 @@ pub(super) struct Dropped {
     unsent: AtomicU64,
     unkept: AtomicU64,
     no_place: AtomicU64,
+    not_let_in: AtomicU64,
     told: Mutex<Option<Moment>>,
 }
 
@@ -46,6 +49,7 @@ impl Dropped {
         match why {
             Why::Unkept => self.unkept.fetch_add(datagrams, Ordering::Relaxed),
             Why::NoPlace => self.no_place.fetch_add(datagrams, Ordering::Relaxed),
+            Why::NotLetIn => self.not_let_in.fetch_add(datagrams, Ordering::Relaxed),
         };
         self.tell(now);
     }
@@ -60,6 +64,7 @@ impl Dropped {
                 unsent = count(&self.unsent),
                 too_many_while_starting = count(&self.unkept),
                 too_many_clients = count(&self.no_place),
+                not_let_in = count(&self.not_let_in),
                 "datagrams were dropped (counted since the daemon's start)"
             );
         }

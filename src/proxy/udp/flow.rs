@@ -18,7 +18,8 @@ use super::held::Held;
 use super::{BATCHES, Flows};
 use crate::activation::{Moment, Pauses};
 use crate::clock;
-use crate::driver::Lease;
+use crate::driver::{Lease, Waker};
+use crate::port::Port;
 use crate::proxy::Address;
 
 /// A port that nobody is bound to says so within a round trip; what was delivered is kept for so
@@ -129,13 +130,15 @@ impl Flow {
 
     /// Serves the client until it has been silent for long enough; `answers` is the socket that
     /// it spoke to.
-    pub(super) async fn serve(&self, port: usize, answers: &UdpSocket) {
+    pub(super) async fn serve(&self, port: Port, answers: &UdpSocket) {
         let begun = self.common.clock.now();
-        let limit = self.common.start_timeout;
+        let limit = self.common.patience().start_timeout;
         let left = || limit.saturating_sub(self.common.clock.now().since(begun));
         let mut pauses = Pauses::connect();
         loop {
-            let lease = match timeout(left(), self.common.service.acquire(port)).await {
+            let who = || Waker::Client(Some(self.ends.client.ip().to_canonical()));
+            let acquired = self.common.service.acquire_as(Some(port), who);
+            let lease = match timeout(left(), acquired).await {
                 Ok(Ok(lease)) => Arc::new(lease),
                 Ok(Err(refused)) => return debug!(?refused, "refused"),
                 Err(_) => return debug!("it has not become ready in time"),
@@ -283,8 +286,8 @@ impl Flow {
         let now = self.common.clock.now();
         let mut state = self.state();
         let window = match (draining, state.owed) {
-            (false, _) => self.common.idle,
-            (true, true) => LAST_ANSWER.min(self.common.idle),
+            (false, _) => self.common.patience().idle,
+            (true, true) => LAST_ANSWER.min(self.common.patience().idle),
             (true, false) => Duration::ZERO,
         };
         let over_at = state.heard + window;
@@ -301,6 +304,7 @@ impl Flow {
     /// Gives back its lease and whatever it keeps.
     pub(super) fn end(&self) {
         self.state().stage = Stage::Over;
+        self.changed.notify_one();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

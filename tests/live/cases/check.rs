@@ -81,6 +81,39 @@ pub(crate) fn check_advises_a_health_check(engine: &Engine) {
     found.says("health");
 }
 
+/// Services from labels are shown with what they wake, and wrong labels with what is wrong.
+pub(crate) fn check_shows_groups_and_labels(engine: &Engine) {
+    let db = Container::create(engine, "http:8080");
+    let labels = [
+        "ondemand.enable=true".to_owned(),
+        format!("ondemand.listen={}:9->8080", scratch::address()),
+        format!("ondemand.depends-on={}:healthy", db.name),
+    ];
+    let words: Vec<&str> = labels.iter().flat_map(|label| ["--label", label]).collect();
+    let web = Container::create_with(engine, &words, "http:8080");
+    let wrong = ["--label", "ondemand.enable=true", "--label", "ondemand.idle_timeout=5m"];
+    let odd = Container::create_with(engine, &wrong, "http:8080");
+    let mut command = Command::new(BINARY);
+    // Other containers of this engine may ask for something, too.
+    let Output { stdout, .. } =
+        command.args(["check", "--labels", &engine.url()]).output().unwrap();
+    let text = String::from_utf8_lossy(&stdout).into_owned();
+    let (web, db, odd) = (&web.name, &db.name, &odd.name);
+    for words in [
+        format!("ok       {web}: described by the labels of container {web}"),
+        format!("ok       {web}: wakes in this order: {db}, {web}"),
+        format!("ok       {web}: it can be reached once it runs"),
+        format!("ok       {db}: container {db} is stopped"),
+        format!("warning  {db}: it is to be healthy before others are woken"),
+        format!("warning  {odd}: ondemand.idle_timeout: no such label; is ondemand.idle-timeout"),
+        format!("warning  {odd}: ondemand.port: is missing"),
+    ] {
+        assert!(text.contains(&words), "no {words:?} in: {text}");
+    }
+    let ours = |line: &&str| [web, db, odd].iter().any(|name| line.contains(name.as_str()));
+    assert!(!text.lines().filter(ours).any(|line| line.starts_with("PROBLEM")), "{text}");
+}
+
 struct Found {
     code: Option<i32>,
     text: String,

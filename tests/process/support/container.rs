@@ -1,5 +1,6 @@
 //! The one container the scripted engine knows: its state, and its JSON as Docker writes it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -77,6 +78,7 @@ pub(crate) struct Container {
     pub(crate) restart_policy: &'static str,
     /// What `logs` gives: standard error, line by line.
     pub(crate) log: Vec<String>,
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 impl Container {
@@ -97,6 +99,7 @@ impl Container {
             auto_remove: false,
             restart_policy: "no",
             log: Vec::new(),
+            labels: BTreeMap::new(),
         }
     }
 

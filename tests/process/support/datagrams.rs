@@ -96,6 +96,11 @@ impl DatagramClient {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
         };
+        Self::from(own, to)
+    }
+
+    /// One with that address of this machine.
+    pub(crate) fn from(own: IpAddr, to: SocketAddr) -> Self {
         let socket = UdpSocket::bind((own, 0)).unwrap();
         socket.connect(to).unwrap();
         Self(socket)

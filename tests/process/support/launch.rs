@@ -25,13 +25,15 @@ pub(crate) struct Launch {
     watchdog: bool,
     nobody: bool,
     open_files: Option<u32>,
+    file_size: Option<u32>,
     trace: Option<PathBuf>,
 }
 
 impl Launch {
-    /// The bare binary: no flag, an environment with nothing but PATH.
+    /// The bare binary: no flag, an environment with nothing but PATH, and no control socket in the
+    /// place that the machine's own daemon may have.
     pub(crate) fn new() -> Self {
-        Self::default()
+        Self::default().env("ONDEMAND_CONTROL", "none")
     }
 
     /// Adds words to the command line.
@@ -43,6 +45,12 @@ impl Launch {
     /// Adds a variable.
     pub(crate) fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Takes a variable away again.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.env.retain(|(known, _)| known != name);
         self
     }
 
@@ -72,6 +80,13 @@ impl Launch {
     /// Sets both limits of open files.
     pub(crate) fn open_files(mut self, limit: u32) -> Self {
         self.open_files = Some(limit);
+        self
+    }
+
+    /// Has no file grow beyond that, in blocks of 512 bytes: writes fail, as on a full disk, instead of
+    /// killing it.
+    pub(crate) fn file_size(mut self, limit: u32) -> Self {
+        self.file_size = Some(limit);
         self
     }
 
@@ -113,6 +128,9 @@ impl Launch {
         }
         if let Some(limit) = self.open_files {
             script = format!("{script}ulimit -n {limit}; ");
+        }
+        if let Some(limit) = self.file_size {
+            script = format!("{script}trap '' XFSZ; ulimit -f {limit}; ");
         }
         let mut command = if let Some(path) = &self.trace {
             let mut command = Command::new("strace");

@@ -17,6 +17,8 @@ pub(crate) mod launch;
 pub(crate) mod notify;
 pub(crate) mod port;
 pub(crate) mod scene;
+pub(crate) mod systemd;
+pub(crate) mod tls;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -110,6 +110,14 @@ impl Engine {
                 let code = lock(&self.0.world).check_exit;
                 Answer::json(200, &json!({ "ID": "e", "Running": false, "ExitCode": code }))
             }
+            Call::List => {
+                let container = lock(&self.0.world).container.clone();
+                let all = container.map(|container| {
+                    let Container { id, name, labels, .. } = container;
+                    json!({ "Id": id, "Names": [format!("/{name}")], "Labels": labels })
+                });
+                Answer::json(200, &all.into_iter().collect())
+            }
             Call::Events | Call::Unknown => {
                 let message = format!("page not found: {} {}", request.method, request.path);
                 Answer::error(404, &message)
@@ -151,8 +159,9 @@ impl Engine {
             }
             (Call::Stop, Status::Running | Status::Paused) => {
                 self.emit("kill", &[("signal", "15")]);
-                thread::sleep(container.stops_in);
-                self.end_container(143, &["die", "stop"]);
+                if self.outlasts(container, container.stops_in) {
+                    self.end_container(143, &["die", "stop"]);
+                }
                 Answer::empty(204)
             }
             (Call::Kill, Status::Running) => {
@@ -212,6 +221,7 @@ fn recognise(request: &Request) -> (Call, String) {
         ("GET" | "HEAD", ["_ping"]) => Call::Ping,
         ("GET", ["info"]) => Call::Info,
         ("GET", ["events"]) => Call::Events,
+        ("GET", ["containers", "json"]) => Call::List,
         ("GET", ["containers", _, "json"]) => Call::Inspect,
         ("GET", ["containers", _, "logs"]) => Call::Logs,
         ("POST", ["containers", _, "start"]) => Call::Start,

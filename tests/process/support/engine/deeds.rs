@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::thread;
+use std::time::Duration;
 
 use super::super::app::Behaviour;
 use super::super::container::{Boot, Container, Health, Status};
-use super::super::lock;
+use super::super::{lock, ms, now};
 use super::Engine;
 
 impl Engine {
@@ -35,6 +36,22 @@ impl Engine {
         });
         for event in events {
             self.emit(event, &[("exitCode", &code.to_string())]);
+        }
+    }
+
+    /// Lets that run go on for so long; false if it has ended before.
+    pub(super) fn outlasts(&self, run: &Container, time: Duration) -> bool {
+        let since = now();
+        loop {
+            let same = |seen: &Container| seen.id == run.id && seen.run == run.run && seen.runs();
+            if !lock(&self.0.world).container.as_ref().is_some_and(same) {
+                return false;
+            }
+            let left = time.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return true;
+            }
+            thread::sleep(left.min(ms(2)));
         }
     }
 

@@ -9,6 +9,7 @@ pub(crate) enum Call {
     Version,
     Ping,
     Info,
+    List,
     Inspect,
     Start,
     Stop,
