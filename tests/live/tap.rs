@@ -111,7 +111,11 @@ impl Shared {
     fn join(self: &Arc<Self>, client: UnixStream) -> io::Result<()> {
         let engine = UnixStream::connect(&self.engine)?;
         client.set_nonblocking(false)?;
+        // Under the lock: a line that goes meanwhile either is seen here, or sees these streams.
         let mut streams = self.streams.lock().unwrap();
+        if matches!(self.line(), Line::Gone | Line::Over) {
+            return Ok(());
+        }
         streams.extend([client.try_clone()?, engine.try_clone()?]);
         for (from, to, asks) in
             [(client.try_clone()?, engine.try_clone()?, true), (engine, client, false)]
