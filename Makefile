@@ -97,3 +97,5 @@ clean:
 	$(CARGO) clean
 	-docker rmi -f ondemand-fixture:test ondemand-nested:test
 	-scripts/test-podman system reset --force
+	-bridge=$$(readlink -f /sys/class/net/odt-anchor/master) && ip link delete odt-anchor && \
+		[ -z "$$(ls "$$bridge/brif")" ] && ip link delete "$${bridge##*/}"

@@ -130,6 +130,22 @@ sweep() {
         done || true
 }
 
+# netavark before 1.9 lets the bridge have the lowest hardware address of whoever is on it, so it changes
+# as containers come and go, and who has learnt the old one sends to nobody for up to a minute
+# (containers/netavark#833). Where udev runs it gives each new bridge an address that stays; here it may not
+# run. A port of our own keeps the bridge, and what was set once stays set.
+pin_bridge() {
+    local podman=scripts/test-podman bridge container
+    [ ! -e /sys/class/net/odt-anchor ] || return 0
+    container=$(as_root $podman run -d --label ondemand-test --name "odt-$$-anchor" "$image" serve mute:8080)
+    bridge=$(as_root $podman network inspect -f '{{.NetworkInterface}}' ondemand-test)
+    as_root ip link add odt-anchor type veth peer name odt-anchor0
+    as_root ip link set odt-anchor master "$bridge"
+    as_root ip link set "$bridge" address "$(cat "/sys/class/net/$bridge/address")"
+    as_root $podman kill "$container" >/dev/null
+    as_root $podman rm -f "$container" >/dev/null
+}
+
 for dir in "${TMPDIR:-/tmp}"/odt-*-*; do
     pid=$(basename "$dir" | cut -d- -f2)
     [ ! -d "$dir" ] || [ -d "/proc/$pid" ] || as_root rm -rf "$dir"
@@ -146,4 +162,5 @@ if [ "$purpose" = nested ]; then
 elif [ "$purpose" = test ] || ! docker_runs; then
     import scripts/test-podman
     sweep as_root scripts/test-podman
+    [ "$purpose" != test ] || pin_bridge
 fi

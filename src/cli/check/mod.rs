@@ -1,5 +1,6 @@
 //! `check`: would this work, and why not.
 
+mod bridge;
 mod findings;
 mod group;
 mod units;
@@ -18,7 +19,7 @@ use super::{Failure, Status};
 use crate::admin::ControlSocket;
 use crate::config::{Control, ListenAddress, Settings, usual_control};
 use crate::driver::{Upstream, addresses_of};
-use crate::engine::{AnyEngine, Engine, EngineError, Found, Observed, State};
+use crate::engine::{AnyEngine, Engine, EngineError, Found, Locality, Networking, Observed, State};
 use crate::listen::{self, Inherited};
 
 /// How long the engine may take for everything.
@@ -195,6 +196,7 @@ async fn engine(settings: &Settings, member: Member, findings: &mut Vec<Finding>
     }
     if !settings.ports.all().is_empty() {
         findings.push(address(&engine, settings, &observed).await);
+        findings.extend(unsteady_bridge(&engine, settings, &observed).await);
     }
     false
 }
@@ -223,6 +225,19 @@ async fn address(engine: &AnyEngine, settings: &Settings, observed: &Observed) -
         ),
         Err(why) => Finding::problem(why),
     }
+}
+
+/// What there is to say of the bridge on the way to a container of this host, while it runs.
+async fn unsteady_bridge(
+    engine: &AnyEngine,
+    settings: &Settings,
+    observed: &Observed,
+) -> Option<Finding> {
+    let Networking::Own(addresses) = &observed.networking else { return None };
+    if settings.upstream.is_some() || engine.locality().await != Locality::Local {
+        return None;
+    }
+    addresses.values().find_map(|address| bridge::unsteady(*address))
 }
 
 fn listens(settings: &Settings) -> Listens {
