@@ -1,6 +1,7 @@
 //! Sockets and clients of one service: accept and receive, take on other sockets, and drain at the
 //! end.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -291,8 +292,12 @@ impl Acceptor for Connections {
 impl Connections {
     fn serve(&self, stream: Stream, port: Port, permit: Option<OwnedSemaphorePermit>) {
         let span = self.shared.proxy.span(&stream);
-        let serve = serve(Arc::clone(&self.shared), stream, port, permit);
-        self.tasks.spawn(serve.instrument(span));
+        let shared = Arc::clone(&self.shared);
+        if shared.proxy.is_guarded() {
+            self.tasks.spawn(serve_guarded(shared, stream, port, permit).instrument(span));
+        } else {
+            self.tasks.spawn(serve(shared, stream, port, permit).instrument(span));
+        }
     }
 }
 
@@ -305,19 +310,35 @@ fn serve(
     permit: Option<OwnedSemaphorePermit>,
 ) -> impl Future<Output = ()> {
     async move {
-        shared.proxy.serve(stream, port, shared.cut.cancelled()).await;
-        drop(permit);
+        let cut = pin!(shared.cut.cancelled());
+        shared.proxy.serve(&stream, port, cut).await;
+        drop((stream, permit));
     }
 }
 
-/// The bytes of a connection's future, for a test that bounds them.
+/// As [`serve`], for a client that has to pass a gate.
+#[expect(clippy::manual_async_fn, reason = "as an async fn it would keep its arguments twice")]
+fn serve_guarded(
+    shared: Arc<Shared>,
+    stream: Stream,
+    port: Port,
+    permit: Option<OwnedSemaphorePermit>,
+) -> impl Future<Output = ()> {
+    async move {
+        let cut = pin!(shared.cut.cancelled());
+        shared.proxy.serve_guarded(&stream, port, cut).await;
+        drop((stream, permit));
+    }
+}
+
+/// The bytes of a connection's future, and of one that waits at a gate, for a test that bounds them.
 #[doc(hidden)]
-pub fn connection_size() -> usize {
+pub fn connection_sizes() -> (usize, usize) {
     const fn of<F, C>(_: F) -> usize
     where
         F: Fn(Arc<Shared>, Stream, Port, Option<OwnedSemaphorePermit>) -> C + Copy,
     {
         size_of::<C>()
     }
-    of(serve)
+    (of(serve), of(serve_guarded))
 }

@@ -86,64 +86,89 @@ impl Keeper {
         }
     }
 
-    /// Waits until it is known what becomes of a client, or the service is awake, for `limit` at most;
-    /// `address` is the client's, `None` that of a Unix socket. Cancel-safe.
-    pub(super) async fn pass(
-        &self,
-        service: &ServiceHandle,
-        client: &Stream,
+    /// Waits until it is known what becomes of a client, or the service is awake, for `limit` at most, or
+    /// until `cut`; `address` is the client's, `None` that of a Unix socket. Cancel-safe.
+    #[expect(clippy::manual_async_fn, reason = "as an async fn it would keep its arguments twice")]
+    pub(super) fn pass<'a>(
+        &'a self,
+        service: &'a ServiceHandle,
+        client: &'a Stream,
         address: Option<IpAddr>,
         limit: Duration,
-    ) -> Passed {
-        let mut changes = service.changes();
-        let mut over = std::pin::pin!(sleep(limit));
-        loop {
-            changes.mark_unchanged();
-            let now = standing(service);
-            let decided = async {
-                match now {
-                    // Whether there is anything to be woken is known in a moment.
-                    None => {
-                        // On the heap, as it lasts for a moment.
-                        Box::pin(client.left()).await;
-                        Passed::Left
-                    }
-                    Some(standing) => self.decide(standing, service, client, address).await,
+        mut cut: impl Future<Output = ()> + Send + Unpin + 'a,
+    ) -> impl Future<Output = Passed> + Send + 'a {
+        async move {
+            let mut changes = service.changes();
+            let mut over = std::pin::pin!(sleep(limit));
+            loop {
+                changes.mark_unchanged();
+                let now = standing(service);
+                if let Some(passed) = self.unheard(now, service, address) {
+                    return passed;
                 }
-            };
-            // Every arm only waits and looks: cancel-safe.
-            tokio::select! {
-                biased;
-                passed = decided => return passed,
-                changed = changes.changed() => if changed.is_err() {
-                    return Passed::Out("the service has ended");
-                },
-                () = &mut over => return Passed::Out("it has not said in time what it wants"),
+                let heard = async {
+                    match now {
+                        // Whether there is anything to be woken is known in a moment.
+                        None => {
+                            // On the heap, as it lasts for a moment.
+                            Box::pin(client.left()).await;
+                            None
+                        }
+                        Some(standing) => {
+                            let judge =
+                                |bytes: &[u8], sending| judge(&self.gate, standing, sending, bytes);
+                            client.look(judge).await.ok().map(|verdict| (verdict, standing))
+                        }
+                    }
+                };
+                // Every arm only waits and looks: cancel-safe.
+                tokio::select! {
+                    biased;
+                    heard = heard => return match heard {
+                        None => Passed::Left,
+                        Some((verdict, standing)) => {
+                            self.admit(verdict, standing, service, address)
+                        }
+                    },
+                    changed = changes.changed() => if changed.is_err() {
+                        return Passed::Out("the service has ended");
+                    },
+                    () = &mut over => {
+                        return Passed::Out("it has not said in time what it wants");
+                    }
+                    () = &mut cut => return Passed::Out("the daemon ends"),
+                }
             }
         }
     }
 
-    async fn decide(
+    /// What becomes of a client whatever it says; `None` if that depends on what it says, or on what is
+    /// not known yet.
+    fn unheard(
         &self,
+        now: Option<Standing>,
+        service: &ServiceHandle,
+        address: Option<IpAddr>,
+    ) -> Option<Passed> {
+        match now? {
+            Standing::Awake if !self.hears_all() => Some(Passed::In(Standing::Awake)),
+            Standing::Asleep if !self.may_wake_from(address) => {
+                Some(Passed::Out("it is not in --wake-from"))
+            }
+            standing @ (Standing::Awake | Standing::Asleep) => {
+                let hears = self.hears_all() || self.gate.on != WakeOn::Connect;
+                (!hears).then(|| self.admit(Verdict::In, standing, service, address))
+            }
+        }
+    }
+
+    fn admit(
+        &self,
+        verdict: Verdict,
         standing: Standing,
         service: &ServiceHandle,
-        client: &Stream,
         address: Option<IpAddr>,
     ) -> Passed {
-        match standing {
-            Standing::Awake if !self.hears_all() => return Passed::In(standing),
-            Standing::Asleep if !self.may_wake_from(address) => {
-                return Passed::Out("it is not in --wake-from");
-            }
-            Standing::Awake | Standing::Asleep => {}
-        }
-        let verdict = if self.hears_all() || self.gate.on != WakeOn::Connect {
-            let judged =
-                client.look(|bytes, sending| judge(&self.gate, standing, sending, bytes)).await;
-            judged.unwrap_or(Verdict::Left)
-        } else {
-            Verdict::In
-        };
         match (verdict, standing) {
             (Verdict::In, Standing::Asleep) if !self.may_wake_now(service, address) => {
                 Passed::Out("there were too many wakes")

@@ -9,6 +9,7 @@
 mod connect;
 mod copy;
 mod dial;
+mod entrance;
 mod gate;
 pub mod header;
 mod introduction;
@@ -18,7 +19,7 @@ mod stream;
 pub mod udp;
 mod vigil;
 
-use std::future::{Ready, ready};
+use std::future::ready;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -37,13 +38,11 @@ use header::{Ends, Version};
 pub use stream::{Stream, tune};
 
 use self::connect::{Begun, Wish};
-use self::gate::Passed;
 use self::vigil::Guard;
 use crate::activation::Refused;
 use crate::config::rules::Silence;
 use crate::config::{ConnectionLimits, Trusted};
 use crate::driver::{Lease, ServiceHandle};
-use crate::gate::Standing;
 use crate::port::Port;
 
 /// A client that has waited for so long is held.
@@ -81,38 +80,49 @@ impl Proxy {
 
     /// Serves one client of that port to its end, within its [`span`](Self::span), or
     /// until `cut`: then both sides are reset, so that neither takes what it has for the whole.
-    pub async fn serve(&self, client: Stream, port: Port, cut: impl Future<Output = ()> + Send) {
-        let mut cut = std::pin::pin!(cut);
-        let told = match &self.trusted {
-            None => None,
-            // On the heap: without the flag no connection pays for it.
-            Some(trusted) => tokio::select! {
-                heard = Box::pin(introduction::hear(&client, trusted)) => match heard {
-                    Ok(told) => told,
-                    Err(why) => return debug!(%why, "closed"),
-                },
-                () = &mut cut => return client.reset(),
-            },
-        };
-        let (lease, upstream) = match self.begin(&client, told, port, cut.as_mut()) {
-            Ok(reached) => reached,
-            Err(waits) => match waits.await {
+    ///
+    /// The client is closed by whoever owns it, when this is done.
+    #[expect(clippy::manual_async_fn, reason = "as an async fn it would keep its arguments twice")]
+    pub fn serve<'a>(
+        &'a self,
+        client: &'a Stream,
+        port: Port,
+        mut cut: Pin<&'a mut (impl Future<Output = ()> + Send)>,
+    ) -> impl Future<Output = ()> + Send + 'a {
+        async move {
+            let told = match self.told(client, cut.as_mut()).await {
+                Ok(told) => told,
+                Err(unserved) => return unserved.tell(client),
+            };
+            let (lease, upstream) = match self.begin(client, told, port, cut.as_mut()) {
                 Ok(reached) => reached,
-                Err(Unserved::Left) => return,
-                Err(Unserved::Refused) => return client.close_with_reset(),
-            },
-        };
-        let mut guard = Guard::new(lease.hold(), self.silence);
-        let summary = copy(&client, &upstream, &self.limits, &mut guard, cut).await;
-        debug!(up = summary.up, down = summary.down, ended = ?summary.ended, "connection ended");
-        match summary.ended {
-            Ended::Closed | Ended::Silent => {}
-            Ended::Reset | Ended::HalfClosedTooLong | Ended::Cut => {
-                client.reset();
-                upstream.reset();
+                Err(waits) => match waits.await {
+                    Ok(reached) => reached,
+                    Err(unserved) => return unserved.tell(client),
+                },
+            };
+            self.carry(client, lease, upstream, cut).await;
+        }
+    }
+
+    /// What the proxy in front has told of a client, if one is trusted to.
+    #[expect(clippy::manual_async_fn, reason = "as an async fn it would keep its arguments twice")]
+    fn told<'a>(
+        &'a self,
+        client: &'a Stream,
+        cut: Pin<&'a mut (impl Future<Output = ()> + Send)>,
+    ) -> impl Future<Output = Result<Option<Ends>, Unserved>> + Send + 'a {
+        async move {
+            let Some(trusted) = &self.trusted else { return Ok(None) };
+            // On the heap: without the flag no connection pays for it.
+            tokio::select! {
+                heard = Box::pin(introduction::hear(client, trusted)) => heard.map_err(|why| {
+                    debug!(%why, "closed");
+                    Unserved::Left
+                }),
+                () = cut => Err(Unserved::Refused),
             }
         }
-        drop(guard);
     }
 
     /// Goes as far as it goes without waiting: on an awake target within this host, all the way. What
@@ -124,73 +134,43 @@ impl Proxy {
         port: Port,
         cut: Pin<&'a mut (impl Future<Output = ()> + Send)>,
     ) -> Result<(Lease, Stream), Waits<'a>> {
-        let header = self.header(client, told);
-        let wish = Wish { port, header, told: told.map(|ends| ends.source.ip()) };
-        let Some(keeper) = &self.gate else {
-            return connect::begin(self, &wish)
-                .map_err(|begun| -> Waits<'a> { Box::pin(self.hold(client, wish, begun, cut)) });
-        };
-        if !keeper.allows(|| address(client, told)) {
-            debug!("it is not in --allow-from");
-            return Err(Box::pin(ready(Err(Unserved::Refused))));
+        if let Some(keeper) = &self.gate {
+            if !keeper.allows(|| address(client, told)) {
+                debug!("it is not in --allow-from");
+                return Err(Box::pin(ready(Err(Unserved::Refused))));
+            }
+            if keeper.hears_all() {
+                return Err(Box::pin(self.enter_and_hold(client, told, port, cut)));
+            }
         }
-        let begun = if keeper.hears_all() {
-            Begun::Nothing
-        } else {
-            match connect::begin(self, &wish) {
-                Ok(reached) => return Ok(reached),
-                Err(begun) => begun,
+        let wish = self.wish(client, told, port);
+        connect::begin(self, &wish).map_err(|begun| -> Waits<'a> {
+            match (&self.gate, begun) {
+                (Some(_), Begun::Nothing) => Box::pin(self.enter_and_hold(client, told, port, cut)),
+                (_, begun) => Box::pin(self.hold(client, wish, begun, cut)),
             }
-        };
-        Err(match (begun, address(client, told)) {
-            (Begun::Nothing, Ok(address)) => {
-                Box::pin(self.enter((keeper, client), address, wish, cut))
-            }
-            (Begun::Nothing, Err(_)) => Box::pin(ready(Err(Unserved::Left))),
-            (begun, _) => Box::pin(self.hold(client, wish, begun, cut)),
         })
     }
 
-    /// Has a client pass the gate, and holds it then.
+    /// Copies between the two until the end of both.
     #[expect(clippy::manual_async_fn, reason = "as an async fn it would keep its arguments twice")]
-    fn enter<'a, C: Future<Output = ()> + Send>(
+    fn carry<'a>(
         &'a self,
-        (keeper, client): (&'a Keeper, &'a Stream),
-        address: Option<IpAddr>,
-        wish: Wish,
-        mut cut: Pin<&'a mut C>,
-    ) -> impl Future<Output = Result<(Lease, Stream), Unserved>> + Send + 'a {
+        client: &'a Stream,
+        lease: Lease,
+        upstream: Stream,
+        cut: Pin<&'a mut (impl Future<Output = ()> + Send)>,
+    ) -> impl Future<Output = ()> + Send + 'a {
         async move {
-            loop {
-                let passed = tokio::select! {
-                    biased;
-                    passed = keeper.pass(&self.service, client, address, self.start_timeout) => passed,
-                    () = cut.as_mut() => return Err(Unserved::Refused),
-                };
-                let standing = match passed {
-                    Passed::In(standing) => standing,
-                    Passed::Rule { rule, method } => {
-                        let Some(rule) = keeper.rule(rule) else { return Err(Unserved::Refused) };
-                        let ruled = ruled::serve(self, client, wish, (rule, method), cut);
-                        return Box::pin(ruled).await;
-                    }
-                    Passed::Out(why) => {
-                        debug!(why, "not let in");
-                        return Err(Unserved::Refused);
-                    }
-                    Passed::Left => {
-                        debug!("the client left at the gate");
-                        return Err(Unserved::Left);
-                    }
-                };
-                let begun = match connect::begin(self, &wish) {
-                    Ok(reached) => return Ok(reached),
-                    Err(begun) => begun,
-                };
-                // It was let in to an awake service, which has fallen asleep in this very moment.
-                let asleep = || gate::standing(&self.service) != Some(Standing::Awake);
-                if !matches!(begun, Begun::Nothing) || standing == Standing::Asleep || !asleep() {
-                    return Box::pin(self.hold(client, wish, begun, cut)).await;
+            let mut guard = Guard::new(lease.hold(), self.silence);
+            let summary = copy(client, &upstream, &self.limits, &mut guard, cut).await;
+            let (up, down, ended) = (summary.up, summary.down, summary.ended);
+            debug!(up, down, ?ended, "connection ended");
+            match ended {
+                Ended::Closed | Ended::Silent => {}
+                Ended::Reset | Ended::HalfClosedTooLong | Ended::Cut => {
+                    client.close_with_reset();
+                    upstream.reset();
                 }
             }
         }
@@ -231,6 +211,12 @@ impl Proxy {
         })
     }
 
+    /// The connection that such a client is to have.
+    fn wish(&self, client: &Stream, told: Option<Ends>, port: Port) -> Wish {
+        let header = self.header(client, told);
+        Wish { port, header, told: told.map(|ends| ends.source.ip()) }
+    }
+
     /// What the application is told of a client, if it expects to be.
     fn header(&self, client: &Stream, told: Option<Ends>) -> Option<Vec<u8>> {
         let version = self.announce?;
@@ -251,22 +237,19 @@ enum Unserved {
     Refused,
 }
 
+impl Unserved {
+    /// What the client is to see of it when it is closed.
+    fn tell(self, client: &Stream) {
+        match self {
+            Self::Left => {}
+            Self::Refused => client.close_with_reset(),
+        }
+    }
+}
+
 /// Whose a connection is, `None` being that of a Unix socket without a header; an error says that the
 /// client has gone already.
 fn address(client: &Stream, told: Option<Ends>) -> io::Result<Option<IpAddr>> {
     let ends = if told.is_some() { told } else { client.ends()? };
     Ok(ends.map(|ends| ends.source.ip()))
-}
-
-/// The bytes that a client at the gate has beside its connection's future, for a test that bounds them.
-#[doc(hidden)]
-pub fn waiting_size() -> usize {
-    const fn of<'a, F, C>(_: F) -> usize
-    where
-        F: Fn(&'a Proxy, At<'a>, Option<IpAddr>, Wish, Pin<&'a mut Ready<()>>) -> C + Copy,
-    {
-        size_of::<C>()
-    }
-    type At<'a> = (&'a Keeper, &'a Stream);
-    of(Proxy::enter)
 }
