@@ -184,5 +184,12 @@ fn target(application: SocketAddr) -> Target {
 
 fn at_once() -> Delays {
     let none = || Duration::ZERO..Duration::from_millis(1);
-    Delays { start: none(), stop: none(), boot: none(), inspect: none(), event: none() }
+    Delays {
+        start: none(),
+        stop: none(),
+        boot: none(),
+        inspect: none(),
+        event: none(),
+        kill: none(),
+    }
 }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -49,6 +49,8 @@ pub struct Driver<E> {
     asking: Option<AbortHandle>,
     /// The memory of the paused target is being given back.
     reclaiming: Option<AbortHandle>,
+    /// Ends with the kill that was asked for: one that is late must not meet the next run.
+    killing: Option<oneshot::Receiver<()>>,
     unread_said: Arc<AtomicBool>,
     unreclaimed_said: Arc<AtomicBool>,
     /// An inspect is under way.
@@ -112,6 +114,7 @@ impl<E: Engine> Driver<E> {
             probing: None,
             asking: None,
             reclaiming: None,
+            killing: None,
             unread_said: Arc::default(),
             unreclaimed_said: Arc::default(),
             looking: false,
@@ -265,12 +268,16 @@ impl<E: Engine> Driver<E> {
                 };
                 self.started =
                     Some(Waking { asked, needs: Duration::ZERO, engine: Duration::ZERO });
+                let killing = self.killing.take();
                 let known = self.observed.borrow().clone().filter(|known| match known.state {
                     State::Stopped | State::Paused => true,
                     State::Running | State::Restarting => false,
                 });
                 self.tasks.spawn(async move {
                     let give_up_at = clock.instant(give_up);
+                    if let Some(killing) = killing {
+                        drop(timeout_at(give_up_at, killing).await);
+                    }
                     let start = async {
                         let began = clock.now();
                         let end = operation::start(&*engine, &target, clock, known, give_up).await;

@@ -50,6 +50,8 @@ pub struct Delays {
     pub inspect: Range<Duration>,
     /// From a change to its event.
     pub event: Range<Duration>,
+    /// A kill.
+    pub kill: Range<Duration>,
 }
 
 impl Default for Delays {
@@ -61,6 +63,7 @@ impl Default for Delays {
             boot: ms(0, 500),
             inspect: ms(0, 3),
             event: ms(0, 250),
+            kill: ms(0, 3),
         }
     }
 }

@@ -261,6 +261,27 @@ async fn a_stubborn_stop_is_ended_for_clients_alone() {
     rig.assert_no_faults();
 }
 
+/// The stop ends by itself while the kill is on its way: the next run is none of its business.
+#[tokio::test(start_paused = true)]
+async fn a_kill_that_comes_late_does_not_meet_the_next_run() {
+    let delays = Delays {
+        stop: exactly(10 * SECOND),
+        kill: exactly(3 * SECOND),
+        start: exactly(SECOND),
+        ..Delays::default()
+    };
+    let kill_after = Some(9 * SECOND);
+    let rig = rig_slow(target(), Policy { kill_after, ..policy(WINDOW) }, delays);
+    use_once(&rig).await;
+    rig.until("stopping", |phase| phase.is_stopping()).await;
+    let lease = rig.service.acquire(None).await.unwrap();
+    sleep(10 * SECOND).await;
+    assert!(lease.is_current(), "its run was killed");
+    let counts = rig.engine.counts();
+    assert_eq!((counts.kills, counts.stops, counts.starts), (1, 1, 2));
+    rig.assert_no_faults();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_waits_for_a_stubborn_stop_as_long_as_it_may() {
     let delays = Delays { stop: exactly(100 * SECOND), ..Delays::default() };

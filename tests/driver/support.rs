@@ -100,5 +100,6 @@ pub(crate) fn uneven() -> Delays {
         boot: ms(0)..ms(20),
         inspect: Duration::ZERO..ms(3),
         event: Duration::ZERO..ms(50),
+        kill: Duration::ZERO..ms(10),
     }
 }

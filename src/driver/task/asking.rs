@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
@@ -88,10 +89,13 @@ impl<E: Engine> Driver<E> {
     pub(super) fn kill(&mut self) {
         let (engine, target) = (Arc::clone(&self.engine), Arc::clone(&self.target));
         warn!(container = %target.name, "clients wait and it has not stopped yet: killing it");
+        let (over, killing) = oneshot::channel::<()>();
+        self.killing = Some(killing);
         self.tasks.spawn(async move {
             if let Err(error) = engine.kill(&target.name).await {
                 debug!(container = %target.name, %error, "it cannot be killed");
             }
+            drop(over);
             Done::Over
         });
     }

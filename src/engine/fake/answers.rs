@@ -123,10 +123,12 @@ impl Engine for FakeEngine {
 
     /// It hastens the stop that is on its way.
     async fn kill(&self, _name: &TargetName) -> Result<(), EngineError> {
+        self.inner().counts.kills += 1;
+        self.delay(|delays| delays.kill.clone()).await?;
         let mut inner = self.inner();
-        inner.counts.kills += 1;
-        if inner.away {
-            return Err(away(Sent::No));
+        if inner.state == State::Running && inner.operations == 0 {
+            inner.faults.push("a kill of a run that nobody stops".to_owned());
+            inner.end(137);
         }
         drop(inner);
         self.killed.notify_waiters();
