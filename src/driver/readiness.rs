@@ -41,6 +41,9 @@ const SLOW_FORWARDER_CLOSES_WITHIN: Duration = Duration::from_millis(400);
 /// The longest that is waited for that.
 const FORWARDER_CLOSES_AT_LAST: Duration = Duration::from_secs(1);
 
+/// In so many steps: a machine that has stood still for a while has missed one of them and not all.
+const STEPS: u32 = 4;
+
 /// So many tries come one after the other, before the first pause; each takes some 25 µs.
 const EAGER_TRIES: u32 = 20;
 
@@ -364,9 +367,11 @@ impl<E: Engine> Probe<E> {
                 let spare = Spare::new(stream, self.target.announce);
                 if upstream.via == Via::Published && !patience.is_zero() {
                     let connected = clock::instant();
-                    let patience = patience + 2 * (connected - began);
-                    if timeout(patience, spare.left()).await.is_ok() {
-                        return Tried::Forwarder(connected.elapsed());
+                    let step = (patience + 2 * (connected - began)) / STEPS;
+                    for _ in 0..STEPS {
+                        if timeout(step, spare.left()).await.is_ok() {
+                            return Tried::Forwarder(connected.elapsed());
+                        }
                     }
                 }
                 Tried::Ready(spare, took)
