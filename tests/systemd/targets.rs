@@ -187,7 +187,8 @@ fn a_unit_that_fails_resets_its_client_and_says_why() {
     let engine = Engine::get(Kind::Docker);
     let root = Root::with_bus();
     // It says that it is ready only after this: so its start job fails.
-    root.app("app.service", "http:13000 --exit 37 --say 'the disk is full'", "Type=notify");
+    let words = "http:13000 --exit 37 --say 'the disk is full'";
+    root.app("app.service", words, "Type=notify");
     root_daemon(&root, "app", "");
     let machine = Machine::boot(&engine, &root);
     machine.enable("daemon.service");
@@ -256,7 +257,8 @@ fn what_somebody_else_does_to_the_unit_is_noticed() {
 fn a_unit_that_activates_or_deactivates_is_not_awake() {
     let engine = Engine::get(Kind::Docker);
     let root = Root::with_bus();
-    let words = "http:13000 --bind 127.0.0.1 --stop 2000";
+    // Long enough to be seen from outside on a busy machine.
+    let words = "http:13000 --bind 127.0.0.1 --stop 6000";
     root.app("app.service", words, "ExecStartPost=/bin/sleep 2");
     root_daemon(&root, "app", "--idle-timeout 1h");
     let machine = Machine::boot(&engine, &root);

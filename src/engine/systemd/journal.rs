@@ -8,13 +8,16 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::bus::Manager;
 use crate::engine::{EngineError, Sent, TargetName, plain};
 
 /// A large journal on a slow disk takes a second; a report is not worth more than a few.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// journald stores a line some time after it was written.
+const STORED_WITHIN: Duration = Duration::from_millis(300);
 
 /// The last `lines` that the journal has of the unit, oldest first.
 pub(super) async fn last_lines(
@@ -32,6 +35,8 @@ pub(super) async fn last_lines(
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
+    // These are the last words of what has just ended, and nobody waits for them.
+    sleep(STORED_WITHIN).await;
     let unread = |reason: String| EngineError::Unavailable { reason, sent: Sent::Maybe };
     match timeout(LIMIT, output).await {
         Err(_) => Err(unread(format!("journalctl takes longer than {} s", LIMIT.as_secs()))),
