@@ -5,6 +5,9 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 BENCHES = --manifest-path benches/Cargo.toml --target-dir target/benches
 NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
 
+# What is random begins alike in every `make test`; `make fuzz` and PROPTEST_RNG_SEED=N try something else.
+export PROPTEST_RNG_SEED ?= 1
+
 .PHONY: help setup build image install demo test test-nested live bench fuzz fmt lint doc clean
 
 help:
@@ -75,7 +78,7 @@ ifeq ($(NEXTEST),yes)
 else
 	$(CARGO) test -- --show-output
 endif
-	@scripts/fuzz.sh 5
+	@scripts/fuzz.sh 5 1
 
 # The binary is no part of `make test`: what it boots takes a minute or two to build, once.
 test-nested:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every fuzz target for a bounded time, beginning with the kept corpora: `scripts/fuzz.sh [SECONDS]`.
+# Runs every fuzz target for a bounded time, beginning with the kept corpora: `scripts/fuzz.sh [SECONDS [SEED]]`.
+# Without a seed each run tries something else.
 #
 # A stable toolchain is enough: the coverage that libFuzzer needs is an option of LLVM. What it finds
 # lies in fuzz/artifacts/ and makes this fail.
@@ -7,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../fuzz"
 
 seconds=${1:-10}
+seed=${2:-0}
 target=$(rustc -vV | sed -n 's/^host: //p')
 out=${CARGO_TARGET_DIR:-../target}/fuzz
 # As cargo-fuzz asks for it.
@@ -21,7 +23,7 @@ for corpus in corpus/*/; do
     found=$out/corpus/$name
     mkdir -p "$found" "artifacts/$name"
     log=$out/$name.log
-    if ! "$out/$target/debug/$name" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -max_len=8192 \
+    if ! "$out/$target/debug/$name" -seed="$seed" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -max_len=8192 \
         -artifact_prefix="artifacts/$name/" "$found" "$corpus" >"$log" 2>&1; then
         tail -40 "$log" >&2
         echo "fuzz: $name fails; its input is in fuzz/artifacts/$name" >&2

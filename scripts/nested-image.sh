@@ -51,7 +51,7 @@ HOOK
 chmod +x "$work/customize"
 
 include=$(IFS=, && echo "${packages[*]}")
-mmdebstrap --quiet --variant=minbase --include="$include" \
+mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Retries "5"' --include="$include" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --customize-hook="copy-in $work/etc/containers.conf $work/customize /" \

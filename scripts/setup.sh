@@ -25,7 +25,7 @@ missing_packages() {
                 netavark:/usr/lib/podman/netavark aardvark-dns:/usr/lib/podman/aardvark-dns
                 slirp4netns:slirp4netns iproute2:ip util-linux:nsenter
                 docker-compose:docker-compose systemd:systemd-analyze perl-base:perl g++:g++
-                strace:strace dbus:/usr/lib/systemd/system/dbus.service
+                strace:strace procps:ps dbus:/usr/lib/systemd/system/dbus.service
                 polkitd:/usr/lib/polkit-1/polkitd
                 dbus-user-session:/usr/lib/systemd/user/dbus.socket)
             # Debian 13 splits the client off.
@@ -54,9 +54,15 @@ install_packages() {
         exit 1
     fi
     say "installing ${packages[*]}"
-    as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+    # A machine that has just been made may be updating itself, and a mirror may be away for a moment.
+    for _ in $(seq 60); do
+        ! as_root apt-get update -qq -o Acquire::Retries=3 || break
+        sleep 5
+    done
+    # With what the lists say now.
+    mapfile -t packages < <(missing_packages)
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "${packages[@]}" >/dev/null
 }
 
 docker_runs() { as_root docker version >/dev/null 2>&1; }
@@ -70,7 +76,7 @@ start_docker() {
     else
         as_root sh -c 'setsid dockerd >>/var/log/dockerd.log 2>&1 </dev/null &'
     fi
-    for _ in $(seq 150); do
+    for _ in $(seq 600); do
         ! docker_runs || return 0
         sleep 0.2
     done
@@ -117,9 +123,9 @@ sweep() {
             "$@" rm -f -v "$id" >/dev/null 2>&1 || true
         done
     for kind in network volume; do
-        "$@" "$kind" ls --format '{{.Name}}' 2>/dev/null | grep -E '^odt[0-9]+x' |
+        "$@" "$kind" ls --format '{{.Name}}' 2>/dev/null | grep -E '^odt(-[0-9]+-|[0-9]+x)' |
             while read -r name; do
-                pid=${name#odt} pid=${pid%%x*}
+                pid=${name#odt} pid=${pid#-} pid=${pid%%[x-]*}
                 [ -d "/proc/$pid" ] || "$@" "$kind" rm "$name" >/dev/null 2>&1 || true
             done || true
     done

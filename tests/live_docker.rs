@@ -100,7 +100,7 @@ fn a_restarted_docker_daemon_costs_no_connection() {
     docker.start_dockerd();
     exchange(&mut stream);
     drop(stream);
-    container.wait_asleep(secs(60));
+    container.wait_asleep();
     exchange(&mut connect());
-    container.wait_asleep(secs(20));
+    container.wait_asleep();
 }

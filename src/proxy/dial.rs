@@ -144,20 +144,23 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let dialled = Address::Ip(address).dial(KEEPALIVE).unwrap();
         assert!(matches!(dialled, Dialled::Connected(_)), "{dialled:?}");
-        drop(listener);
+        // Bound and not listening, it refuses, and its number is nobody else's.
+        let closed = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        closed.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        let address = closed.local_addr().unwrap().as_socket().unwrap();
         let refused = Address::Ip(address).dial(KEEPALIVE).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
 
     #[tokio::test]
     async fn a_unix_socket_is_connected_or_refused_at_once() {
-        let path = std::env::temp_dir().join(format!("odc-dial-{}", std::process::id()));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
         let address = Address::Unix(path.as_path().into());
         let missing = address.dial(KEEPALIVE).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let dialled = address.dial(KEEPALIVE);
-        std::fs::remove_file(&path).unwrap();
         assert!(matches!(dialled, Ok(Dialled::Connected(_))), "{dialled:?}");
         drop(listener);
     }

@@ -9,7 +9,7 @@ use socket2::SockRef;
 use super::clock::secs;
 
 /// Longer than any wait that is part of a test.
-const PATIENCE: Duration = secs(25);
+const PATIENCE: Duration = secs(60);
 
 /// An HTTP answer of the fixture.
 #[derive(Debug)]

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use super::clock::{poll, wait_for};
+use super::clock::{poll, secs, wait_for};
 use super::engine::{Engine, IMAGE};
 use super::scratch;
 
 /// Makes the container run its check with the engine's own default timing.
 pub(crate) const HEALTH: &[&str] = &["--health-cmd", "/fixture health"];
+
+/// Longer than any engine takes on a busy machine, and shorter than what would be wrong.
+const PATIENCE: Duration = secs(60);
 
 #[derive(Debug)]
 pub(crate) struct Container<'e> {
@@ -70,8 +73,8 @@ impl<'e> Container<'e> {
     }
 
     #[track_caller]
-    pub(crate) fn wait_asleep(&self, limit: Duration) {
-        wait_for("the container sleeps", limit, || self.sleeps());
+    pub(crate) fn wait_asleep(&self) {
+        wait_for("the container sleeps", PATIENCE, || self.sleeps());
     }
 
     /// What the fixture has printed, over all of its runs.
@@ -80,8 +83,8 @@ impl<'e> Container<'e> {
     }
 
     #[track_caller]
-    pub(crate) fn wait_output(&self, text: &str, limit: Duration) {
-        let found = poll(limit, || self.output().contains(text).then_some(()));
+    pub(crate) fn wait_output(&self, text: &str) {
+        let found = poll(PATIENCE, || self.output().contains(text).then_some(()));
         assert!(found.is_some(), "the container never said {text:?}: {}", self.output());
     }
 }

@@ -102,9 +102,16 @@ impl Daemon {
     }
 
     #[track_caller]
-    pub(crate) fn wait_log(&self, text: &str, limit: Duration) {
-        let found = poll(limit, || self.log().contains(text).then_some(()));
+    pub(crate) fn wait_log(&self, text: &str) {
+        let found = poll(secs(30), || self.log().contains(text).then_some(()));
         assert!(found.is_some(), "{text:?} is not in the log");
+    }
+
+    /// Waits until the service of that container is served there.
+    #[track_caller]
+    pub(crate) fn wait_listens(&self, address: SocketAddr, container: &str) {
+        let address = address.to_string();
+        self.wait_log(&format!("listening address={address:?} container={container}"));
     }
 
     /// What was told to the service manager, one assignment each.

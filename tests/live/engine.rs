@@ -113,7 +113,7 @@ impl Engine {
 
     pub(crate) fn answers(&self) -> bool {
         let Ok(mut stream) = UnixStream::connect(&self.socket) else { return false };
-        stream.set_read_timeout(Some(ms(2000))).unwrap();
+        stream.set_read_timeout(Some(ms(10_000))).unwrap();
         let mut head = [0; 12];
         stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: engine\r\n\r\n").is_ok()
             && stream.read_exact(&mut head).is_ok()

@@ -58,7 +58,7 @@ impl PrivateDocker {
             .unwrap();
         self.dockerd = Some(dockerd);
         let engine = self.engine();
-        if poll(secs(30), || engine.answers().then_some(())).is_none() {
+        if poll(secs(90), || engine.answers().then_some(())).is_none() {
             let log = std::fs::read_to_string(self.dir.join("dockerd.log")).unwrap_or_default();
             panic!("the private dockerd does not answer: {log}");
         }
@@ -103,7 +103,7 @@ fn spawn_containerd(dir: &Dir) -> Child {
     std::fs::write(dir.join("containerd.toml"), config).unwrap();
     let log = std::fs::File::create(dir.join("containerd.log")).unwrap();
     let script = "ip link set lo up && exec containerd --config \"$0\"";
-    let containerd = Command::new("unshare")
+    let mut containerd = Command::new("unshare")
         .args(["--net", "--mount", "sh", "-c", script, &in_dir("containerd.toml")])
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
@@ -111,8 +111,11 @@ fn spawn_containerd(dir: &Dir) -> Child {
         .spawn()
         .unwrap();
     let socket = dir.join("containerd.sock");
-    let up = poll(secs(20), || Path::new(&socket).exists().then_some(()));
-    assert!(up.is_some(), "containerd does not come up");
+    if poll(secs(60), || Path::new(&socket).exists().then_some(())).is_none() {
+        _ = containerd.kill();
+        _ = containerd.wait();
+        panic!("containerd does not come up");
+    }
     containerd
 }
 

@@ -1,6 +1,6 @@
 //! Names, addresses and files that no other test has, also with many test processes at once.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -22,7 +22,9 @@ pub(crate) fn address() -> Ipv4Addr {
 /// the kernel takes for outgoing connections, and another one in each process and call.
 pub(crate) fn host_port() -> u16 {
     let process = u16::try_from(process::id() % 1000).unwrap();
-    20_000 + process * 12 + number() % 12
+    let port = || 20_000 + process * 12 + number() % 12;
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    std::iter::repeat_with(port).take(12).find(free).unwrap()
 }
 
 /// A directory that goes with its owner.

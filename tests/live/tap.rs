@@ -25,6 +25,8 @@ pub(crate) enum Line {
 #[derive(Debug)]
 struct Shared {
     line: Mutex<Line>,
+    /// There as long as the line is not gone.
+    listener: Mutex<Option<UnixListener>>,
     requests: Mutex<Vec<String>>,
     streams: Mutex<Vec<UnixStream>>,
     path: PathBuf,
@@ -38,16 +40,17 @@ pub(crate) struct Tap {
 
 impl Tap {
     pub(crate) fn on(engine: &Engine) -> Self {
+        let path = engine.dir.join("tap.sock");
         let shared = Arc::new(Shared {
             line: Mutex::new(Line::Open),
+            listener: Mutex::new(Some(listen(&path))),
             requests: Mutex::new(Vec::new()),
             streams: Mutex::new(Vec::new()),
-            path: engine.dir.join("tap.sock"),
+            path,
             engine: engine.socket.clone(),
         });
-        let listener = listen(&shared.path);
         let inner = Arc::clone(&shared);
-        thread::spawn(move || inner.accept(listener));
+        thread::spawn(move || inner.accept());
         Tap { shared }
     }
 
@@ -61,12 +64,20 @@ impl Tap {
     }
 
     pub(crate) fn set(&self, line: Line) {
-        *self.shared.line.lock().unwrap() = line;
-        if line == Line::Gone {
-            _ = std::fs::remove_file(&self.shared.path);
-            for stream in self.shared.streams.lock().unwrap().drain(..) {
-                _ = stream.shutdown(Shutdown::Both);
+        let shared = &self.shared;
+        *shared.line.lock().unwrap() = line;
+        match line {
+            Line::Open => {
+                shared.listener.lock().unwrap().get_or_insert_with(|| listen(&shared.path));
             }
+            Line::Gone => {
+                _ = std::fs::remove_file(&shared.path);
+                *shared.listener.lock().unwrap() = None;
+                for stream in shared.streams.lock().unwrap().drain(..) {
+                    _ = stream.shutdown(Shutdown::Both);
+                }
+            }
+            Line::Hung | Line::Over => {}
         }
     }
 }
@@ -89,22 +100,18 @@ impl Shared {
         *self.line.lock().unwrap()
     }
 
-    fn accept(self: Arc<Self>, listener: UnixListener) {
-        let mut listener = Some(listener);
+    fn accept(self: Arc<Self>) {
         loop {
-            match self.line() {
-                Line::Over => return,
-                Line::Gone => listener = None,
-                Line::Hung => {}
-                Line::Open => {
-                    let listener = listener.get_or_insert_with(|| listen(&self.path));
-                    while let Ok((client, _)) = listener.accept() {
-                        // The engine may be away itself; its client is dropped then.
-                        _ = self.join(client);
-                    }
-                }
+            let client = match (self.line(), &*self.listener.lock().unwrap()) {
+                (Line::Over, _) => return,
+                (Line::Open, Some(listener)) => listener.accept().ok(),
+                (Line::Open | Line::Hung | Line::Gone, _) => None,
+            };
+            match client {
+                // The engine may be away itself; its client is dropped then.
+                Some((client, _)) => _ = self.join(client),
+                None => thread::sleep(ms(2)),
             }
-            thread::sleep(ms(2));
         }
     }
 

@@ -13,7 +13,7 @@ fn project(web: &str) -> String {
 services:
   db:
     image: {IMAGE}
-    command: serve echo:5432 --healthy-after 700
+    command: serve echo:5432 --healthy-after 1500
     healthcheck:
       test: [CMD, /fixture, health]
       interval: 1s
@@ -170,6 +170,11 @@ fn generated_labels_serve_a_project() {
     }
 
     machine.start_daemon("ondemand", "--labels docker --control /run/control.sock");
+    // An engine that is slow to answer is not waited for: its services come later, then.
+    wait_for("the project is served", secs(20), || {
+        let told = machine.try_run("ondemand-container status --control /run/control.sock");
+        told.is_ok_and(|told| told.contains("shop-web-1"))
+    });
     for boot in 1..=2 {
         assert_eq!(machine.get().boot(), boot);
         shop.wait_asleep();

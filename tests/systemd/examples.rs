@@ -47,12 +47,13 @@ fn a_compose_application_is_started_by_its_first_client() {
 #[test]
 fn a_datagram_starts_the_daemon_and_is_answered() {
     let engine = Engine::get(Kind::Docker);
-    let container = Container::create(&engine, "echo:53 udp:53 --boot 300");
+    let container = Container::create(&engine, "udp:53 echo:53 --boot 300");
     let root = Root::new();
     root.install_etc("examples/dns/etc", "dns", &container.name);
     let env = format!("etc/ondemand-container/{}.env", container.name);
+    // A window that the connection after the datagram surely falls into.
     let short =
-        "ONDEMAND_IDLE_TIMEOUT=200ms\nONDEMAND_UDP_IDLE=300ms\nONDEMAND_EXIT_IDLE_TIME=300ms\n";
+        "ONDEMAND_IDLE_TIMEOUT=3s\nONDEMAND_UDP_IDLE=300ms\nONDEMAND_EXIT_IDLE_TIME=300ms\n";
     root.append(&env, short);
     let machine = Machine::boot(&engine, &root);
     machine.enable(&socket(&container.name));
@@ -81,7 +82,7 @@ fn the_daemon_as_a_container_wakes_its_neighbour() {
     let engine = Engine::get(Kind::Docker);
     let image = Image::build(&engine);
     let container = format!("odt-{}-{}", std::process::id(), scratch::number());
-    let published = format!("{}:{}", scratch::address(), 30_000 + scratch::number());
+    let published = format!("{}:{}", scratch::address(), 32_000 + scratch::number());
     let more = format!(
         "  ondemand:\n    image: {}\n    container_name: {container}-daemon\n    labels:\n      ondemand-test: {container}\n    \
          environment:\n      ONDEMAND_CONTAINER: {container}\n      ONDEMAND_IDLE_TIMEOUT: 300ms\n",

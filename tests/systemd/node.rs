@@ -48,10 +48,10 @@ impl<'e> Node<'e> {
         let template = "{{.NetworkSettings.IPAddress}}";
         let address = self.engine.cli(&["inspect", "-f", template, &self.name]);
         self.address = address.parse().unwrap();
-        let booted = poll(secs(40), || {
-            let state = self.try_run("systemctl is-system-running");
-            // Something of no concern here may fail on one machine or another.
-            state.is_ok_and(|state| matches!(state.as_str(), "running" | "degraded")).then_some(())
+        let booted = poll(secs(120), || {
+            // It fails for "degraded": something of no concern here may fail on one machine or another.
+            let (Ok(state) | Err(state)) = self.try_run("systemctl is-system-running");
+            matches!(state.as_str(), "running" | "degraded").then_some(())
         });
         if booted.is_none() {
             let state = self.try_run("systemctl is-system-running; systemctl list-jobs");

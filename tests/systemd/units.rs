@@ -92,7 +92,7 @@ fn the_service_alone_is_always_on() {
     assert!(!container.runs());
     for boot in 1..=2 {
         assert_eq!(machine.get().boot(), boot);
-        container.wait_asleep(secs(20));
+        container.wait_asleep();
     }
     assert_eq!(machine.show(&service, "ActiveState"), "active");
 }
@@ -104,12 +104,12 @@ fn the_watchdog_replaces_a_hung_daemon() {
     let container = Container::create(&engine, "http:3000");
     let root = Root::new();
     root.instance(&container.name, &[]);
-    root.service_drop_in(&container.name, "WatchdogSec=2s\nRestartSec=100ms");
+    root.service_drop_in(&container.name, "WatchdogSec=8s\nRestartSec=100ms");
     let machine = Machine::boot(&engine, &root);
     machine.enable(&socket(&container.name));
     let run = machine.get().run();
     let service = service(&container.name);
-    machine.run("sleep 3");
+    machine.run("sleep 9");
     assert_eq!(machine.show(&service, "NRestarts"), "0", "a healthy daemon keeps it calm");
     machine.run(&format!("kill -STOP {}", machine.show(&service, "MainPID")));
     assert_eq!(machine.get().run(), run, "the container goes on");
@@ -164,7 +164,7 @@ fn one_daemon_serves_the_containers_of_a_file() {
         assert_eq!(machine.get().boot(), boot);
         assert_eq!(client::get(machine.at(81), "/").unwrap().boot(), boot);
         for container in &containers {
-            container.wait_asleep(secs(20));
+            container.wait_asleep();
         }
     }
     let unit = "ondemand-container.service";

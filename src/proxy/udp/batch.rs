@@ -291,6 +291,8 @@ fn with_source<R>(ends: Option<&Ends>, call: impl FnOnce(&[ControlMessage<'_>]) 
 mod tests {
     use std::net::UdpSocket;
 
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
     use super::*;
 
     fn pair(listen: &str) -> (UdpSocket, UdpSocket, Ends) {
@@ -306,10 +308,23 @@ mod tests {
         (server, client, ends)
     }
 
+    /// Waits until there is something: on some kernels a thread of theirs delivers it.
+    fn wait(socket: &UdpSocket, what: PollFlags) {
+        let mut polled = [PollFd::new(socket, what)];
+        let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
+        assert_eq!(poll(&mut polled, Some(&limit)), Ok(1), "nothing has come");
+    }
+
     fn all_of(socket: &UdpSocket, count: usize) -> Vec<Vec<u8>> {
+        all_between(socket, count, None)
+    }
+
+    fn all_between(socket: &UdpSocket, count: usize, expected: Option<Ends>) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
         while all.len() < count {
-            receive(socket, |_, trains| {
+            wait(socket, PollFlags::IN);
+            receive(socket, |ends, trains| {
+                assert!(expected.is_none_or(|expected| expected == ends), "{ends:?}");
                 all.extend(trains.iter().flat_map(|train| train.datagrams()).map(<[u8]>::to_vec));
             })
             .unwrap();
@@ -324,13 +339,7 @@ mod tests {
             for datagram in [&b"one"[..], b"", b"three"] {
                 client.send(datagram).unwrap();
             }
-            let mut seen = Vec::new();
-            receive(&server, |ends, trains| {
-                assert_eq!(ends, expected);
-                seen.extend(trains.iter().flat_map(|train| train.datagrams()).map(<[u8]>::to_vec));
-            })
-            .unwrap();
-            assert_eq!(seen, [&b"one"[..], b"", b"three"]);
+            assert_eq!(all_between(&server, 3, Some(expected)), [&b"one"[..], b"", b"three"]);
             let trains = [Train::single(b"first"), Train::single(b""), Train::single(b"last")];
             assert_eq!(send(&server, &trains, Some(&expected)), Sent::default());
             assert_eq!(all_of(&client, 3), [&b"first"[..], b"", b"last"]);
@@ -353,13 +362,8 @@ mod tests {
         setsockopt(&server, sockopt::ReceiveTimestampns, &true).unwrap();
         let train = Train { bytes: &[7; 2500], segment: 1000 };
         assert_eq!(send(&client, &[train], None), Sent::default());
-        let mut lengths = Vec::new();
-        receive(&server, |told, trains| {
-            assert_eq!(told, ends);
-            lengths.extend(trains.iter().flat_map(|train| train.datagrams()).map(<[u8]>::len));
-        })
-        .unwrap();
-        assert_eq!(lengths, [1000, 1000, 500]);
+        let seen = all_between(&server, 3, Some(ends));
+        assert_eq!(seen.iter().map(Vec::len).collect::<Vec<_>>(), [1000, 1000, 500]);
     }
 
     #[test]
@@ -374,13 +378,17 @@ mod tests {
 
     #[test]
     fn a_port_that_nobody_is_bound_to_refuses() {
-        let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Connected to somebody else, it takes nothing from us, and its number is nobody else's.
+        let gone = UdpSocket::bind("127.0.0.1:0").unwrap();
+        gone.connect("127.0.0.1:9").unwrap();
+        let there = gone.local_addr().unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(gone).unwrap();
+        socket.connect(there).unwrap();
         assert!(!send(&socket, &[Train::single(b"x")], None).refused);
+        wait(&socket, PollFlags::ERR);
         assert!(send(&socket, &[Train::single(b"x")], None).refused);
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(gone).unwrap();
+        socket.connect(there).unwrap();
         assert!(send(&socket, &[Train::single(b"x"); 3], None).refused);
     }
 

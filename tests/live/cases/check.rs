@@ -42,7 +42,7 @@ pub(crate) fn check_finds_permission_missing(engine: &Engine) {
 
 /// The container publishes the very port we hold.
 pub(crate) fn check_finds_the_port_taken(engine: &Engine) {
-    let address = format!("{}:{}", scratch::address(), 30_000 + scratch::number());
+    let address = format!("{}:{}", scratch::address(), 32_000 + scratch::number());
     let container =
         Container::create_with(engine, &["--publish", &format!("{address}:8080")], "http:8080");
     let found = check(engine, &container.name, &format!("--listen {address}"));

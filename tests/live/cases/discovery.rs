@@ -7,9 +7,9 @@ use ondemand_container::engine::{Api, Endpoint, Engine as _, Snapshot, TargetNam
 use ondemand_container::port::Port;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use crate::live::clock::secs;
+use crate::live::clock::{ms, secs};
 use crate::live::container::Container;
 use crate::live::engine::Engine;
 use crate::live::scratch;
@@ -24,14 +24,14 @@ pub(crate) fn all_containers_are_listed(engine: &Engine) {
     let newer = Container::create(engine, "http:8080");
     let api = Api::new(endpoint(&engine.url()));
     let (stopped, newer) = runtime().block_on(async {
-        let snapshot = api.list().await.unwrap();
+        let snapshot = listed(&api).await;
         (snapshot.find(&older.name).unwrap().clone(), snapshot.find(&newer.name).unwrap().clone())
     });
     assert_eq!(stopped.labels["ondemand.enable"], "true");
     assert_eq!(stopped.labels["odd"], "a=b\u{1b}\"ü");
     assert!(stopped.created > 1_600_000_000 && stopped.created <= newer.created);
     older.told("start");
-    let snapshot = runtime().block_on(api.list()).unwrap();
+    let snapshot = runtime().block_on(listed(&api));
     let running = snapshot.find(&stopped.id[..12]).unwrap();
     assert_eq!(running.ports, [Port::tcp(8080)].into());
     assert_eq!((&running.name, &running.labels), (&stopped.name, &stopped.labels));
@@ -96,6 +96,19 @@ pub(crate) fn discovery_and_drivers_share_one_event_stream(engine: &Engine) {
         let streams = asked.iter().filter(|line| line.contains("/events")).count();
         assert_eq!(streams, 1, "{asked:#?}");
     });
+}
+
+/// All containers. Podman may fail over one that another test removes in this moment.
+async fn listed(api: &Api) -> Snapshot {
+    let mut tries = 0;
+    loop {
+        match api.list().await {
+            Ok(snapshot) => return snapshot,
+            Err(error) => assert!(tries < 50, "{error}"),
+        }
+        tries += 1;
+        sleep(ms(100)).await;
+    }
 }
 
 /// Waits for a snapshot that has it.

@@ -21,15 +21,15 @@ pub(crate) fn an_application_that_exits_is_reported(engine: &Engine) {
     for client in held {
         assert_reset(client.join().unwrap());
     }
-    daemon.wait_log("no-such-database", secs(3));
-    let start = now();
     assert_reset(client::get(address, "/"));
-    assert!(start.elapsed() < ms(500), "refused only after {:?}", start.elapsed());
+    // By the back-off, which asks nobody, and not by another failure.
+    daemon.wait_log("BackOff(");
+    daemon.wait_log("no-such-database");
     let log = daemon.log();
     assert_eq!(log.matches("no-such-database").count(), 1, "logged once");
     let reason = log.lines().find(|line| line.contains("no-such-database")).unwrap();
     assert!(reason.contains('7'), "the exit code is part of it: {reason}");
-    wait_for("the back-off is over and the next boot serves", secs(8), || {
+    wait_for("the back-off is over and the next boot serves", secs(30), || {
         client::get(address, "/").is_ok_and(|answer| answer.boot() == 2)
     });
 }
@@ -64,8 +64,8 @@ fn given_up(engine: &Engine, container: &Container<'_>) {
     let start = now();
     assert_reset(client::get(daemon.address, "/"));
     let took = start.elapsed();
-    assert!(took > ms(2500) && took < secs(8), "given up after {took:?}");
-    container.wait_asleep(secs(15));
+    assert!(took > ms(2500) && took < secs(20), "given up after {took:?}");
+    container.wait_asleep();
 }
 
 /// The engine itself refuses to start it: its words are in the log.
@@ -75,6 +75,6 @@ pub(crate) fn a_container_that_cannot_be_started_is_reported(engine: &Engine) {
     let daemon = Daemon::start(engine, &container, "");
     let start = now();
     assert_reset(client::get(daemon.address, "/"));
-    assert!(start.elapsed() < secs(10), "refused after {:?}", start.elapsed());
-    daemon.wait_log("/no/such/program", secs(3));
+    assert!(start.elapsed() < secs(20), "refused after {:?}", start.elapsed());
+    daemon.wait_log("/no/such/program");
 }

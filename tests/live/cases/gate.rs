@@ -1,12 +1,12 @@
 //! What may wake, and what does not.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::live::client::{self, assert_reset, leave_with_reset, pattern};
+use crate::live::client::{self, Answer, assert_reset, leave_with_reset, pattern};
 use crate::live::clock::{ms, secs, wait_for};
 use crate::live::container::Container;
 use crate::live::daemon::Daemon;
@@ -19,12 +19,18 @@ const INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 1, 0, 9));
 const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 2, 0, 9));
 
 /// A client with that address.
-fn connect_from(own: IpAddr, daemon: &Daemon) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((own, 0)).into()).unwrap();
-    socket.connect(&daemon.address.into()).unwrap();
-    socket.set_read_timeout(Some(secs(25))).unwrap();
-    socket.into()
+fn connect_from(own: IpAddr, daemon: &Daemon) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((own, 0)).into())?;
+    // One who is turned away may hear of it here already.
+    socket.connect(&daemon.address.into())?;
+    socket.set_read_timeout(Some(secs(60)))?;
+    Ok(socket.into())
+}
+
+/// One request on a connection from there.
+fn get_from(own: IpAddr, daemon: &Daemon) -> io::Result<Answer> {
+    client::get_on(&mut connect_from(own, daemon)?, "/")
 }
 
 /// The first message of a TLS client that wants the host `git.example.org` (RFC 8446, 4.1.2).
@@ -110,12 +116,14 @@ pub(crate) fn others_are_refused_asleep_and_served_awake(engine: &Engine) {
     let container = Container::create(engine, "http:8080");
     let flags = "--wake-from 127.1.0.0/16 --idle-timeout 1s";
     let daemon = Daemon::start(engine, &container, flags);
-    let ask = |own| client::get_on(&mut connect_from(own, &daemon), "/");
+    let ask = |own| get_from(own, &daemon);
     assert_reset(ask(OUTSIDE));
     is_untouched(&container);
-    assert_eq!(ask(INSIDE).unwrap().boot(), 1);
+    let mut stays = connect_from(INSIDE, &daemon).unwrap();
+    assert_eq!(client::ask_on(&mut stays, "/").unwrap().boot(), 1);
     assert_eq!(ask(OUTSIDE).unwrap().boot(), 1);
-    container.wait_asleep(secs(20));
+    drop(stays);
+    container.wait_asleep();
     assert_reset(ask(OUTSIDE));
     assert_eq!(ask(INSIDE).unwrap().boot(), 2);
 }
@@ -124,7 +132,7 @@ pub(crate) fn others_are_refused_asleep_and_served_awake(engine: &Engine) {
 pub(crate) fn others_are_never_served(engine: &Engine) {
     let container = Container::create(engine, "http:8080");
     let daemon = Daemon::start(engine, &container, "--allow-from 127.1.0.0/16");
-    let ask = |own| client::get_on(&mut connect_from(own, &daemon), "/");
+    let ask = |own| get_from(own, &daemon);
     assert_reset(ask(OUTSIDE));
     is_untouched(&container);
     assert_eq!(ask(INSIDE).unwrap().boot(), 1);
@@ -137,11 +145,13 @@ pub(crate) fn it_is_woken_so_often_by_one_and_by_all(engine: &Engine) {
     let container = Container::create(engine, "http:8080");
     let flags = "--wake-rate 1/h --wake-rate-total 2/h --idle-timeout 500ms";
     let daemon = Daemon::start(engine, &container, flags);
-    let ask = |own| client::get_on(&mut connect_from(own, &daemon), "/");
+    let ask = |own| get_from(own, &daemon);
     for (own, boot) in [(INSIDE, 1), (OUTSIDE, 2)] {
-        assert_eq!(ask(own).unwrap().boot(), boot);
+        let mut stays = connect_from(own, &daemon).unwrap();
+        assert_eq!(client::ask_on(&mut stays, "/").unwrap().boot(), boot);
         assert_eq!(ask(INSIDE).unwrap().boot(), boot);
-        container.wait_asleep(secs(20));
+        drop(stays);
+        container.wait_asleep();
         assert_reset(ask(own));
     }
     assert_reset(ask(Ipv4Addr::new(127, 3, 0, 9).into()));
@@ -155,9 +165,11 @@ pub(crate) fn a_monitor_is_answered_asleep_and_passed_on_awake(engine: &Engine) 
     let asleep = daemon.get("/healthz");
     assert_eq!((asleep.status, asleep.text()), (503, String::new()));
     is_untouched(&container);
-    assert_eq!(daemon.get("/").boot(), 1);
+    let mut stays = daemon.connect();
+    assert_eq!(client::ask_on(&mut stays, "/").unwrap().boot(), 1);
     let awake = daemon.get("/healthz");
     assert_eq!((awake.status, awake.boot()), (200, 1));
+    drop(stays);
     wait_for("the container sleeps under the monitor", secs(20), || {
         // In the moment of the sleep it may be cut off.
         drop(client::get(daemon.address, "/healthz"));

@@ -13,18 +13,18 @@ use crate::live::scratch::{self, Dir};
 
 /// The database of two containers is healthy before the other starts, and stops after it.
 pub(crate) fn a_group_wakes_in_its_order_and_sleeps_in_reverse(engine: &Engine) {
-    let db = Container::create_with(engine, HEALTH, "http:8080 --healthy-after 700");
+    let db = Container::create_with(engine, HEALTH, "http:8080 --healthy-after 2000");
     let web = Container::create(engine, "http:8080");
     let host =
         Host::new(engine, &[("web", &web, &format!("depends-on = \"{}:healthy\"", db.name))]);
     assert_eq!(host.get("web").boot(), 1);
     let waited = moment(&web, "StartedAt") - moment(&db, "StartedAt");
-    assert!(waited >= 0.7, "it was started {waited} s after its database");
-    web.wait_asleep(secs(20));
-    db.wait_asleep(secs(20));
+    assert!(waited >= 1.0, "it was started {waited} s after its database");
+    web.wait_asleep();
+    db.wait_asleep();
     assert!(moment(&db, "FinishedAt") >= moment(&web, "FinishedAt"));
     assert_eq!(host.get("web").boot(), 2);
-    host.daemon.wait_log("awake after", secs(5));
+    host.daemon.wait_log("awake after");
 }
 
 /// It sleeps when the last of those that need it does.
@@ -37,12 +37,12 @@ pub(crate) fn a_shared_database_is_counted(engine: &Engine) {
     let mut used = client::connect(host.address("one")).unwrap();
     super::engine_gone::exchange(&mut used);
     assert_eq!(host.get("two").boot(), 1);
-    two.wait_asleep(secs(20));
+    two.wait_asleep();
     assert!(db.runs(), "the other still needs it");
     super::engine_gone::exchange(&mut used);
     drop(used);
-    one.wait_asleep(secs(20));
-    db.wait_asleep(secs(20));
+    one.wait_asleep();
+    db.wait_asleep();
     // Found stopped, as any member is, and one start for both.
     assert_eq!(host.get("two").boot(), 2);
 }
@@ -54,12 +54,12 @@ pub(crate) fn a_member_that_fails_is_named(engine: &Engine) {
     let host =
         Host::new(engine, &[("web", &web, &format!("depends-on = \"{}:healthy\"", db.name))]);
     client::assert_reset(client::get(host.address("web"), "/"));
-    host.daemon.wait_log(&db.name, secs(5));
+    let name = format!("container={}", web.name);
+    wait_for("the failure names it", secs(30), || {
+        let log = host.daemon.log();
+        log.lines().any(|line| line.contains(&name) && line.contains(&db.name))
+    });
     assert!(web.sleeps());
-    let lines = host.daemon.log();
-    let told =
-        |line: &str| line.contains(&format!("container={}", web.name)) && line.contains(&db.name);
-    assert!(lines.lines().any(told), "{lines}");
 }
 
 /// What compose has written on its containers: who needs whom, and what has to have run before.
@@ -78,14 +78,15 @@ pub(crate) fn compose_labels_tell_the_order(engine: &Engine) {
     let web = made("web", needs, &[], "http:8080");
     let lines = format!("compose = \"{project}/web\"");
     let host = Host::described(engine, &[("web", &lines)]);
+    host.daemon.wait_listens(host.address("web"), &web.name);
     assert_eq!(host.get("web").boot(), 1);
     assert!(moment(&seed, "StartedAt") > moment(&db, "StartedAt"));
     assert!(moment(&web, "StartedAt") >= moment(&seed, "FinishedAt"));
-    web.wait_asleep(secs(20));
-    db.wait_asleep(secs(20));
+    web.wait_asleep();
+    db.wait_asleep();
     assert_eq!(host.get("web").boot(), 2);
     assert_eq!(seed.output().matches("seeded").count(), 1, "it was done");
-    web.wait_asleep(secs(20));
+    web.wait_asleep();
 
     // Somebody else takes its address meanwhile.
     web.remove();
@@ -94,14 +95,7 @@ pub(crate) fn compose_labels_tell_the_order(engine: &Engine) {
     let labels = compose(&project, "web", needs);
     let options: Vec<&str> = labels.iter().flat_map(|label| ["--label", label]).collect();
     let renewed = Container::create_with(engine, &options, "http:8080");
-    host.daemon.wait_log(
-        &format!(
-            "listening address={:?} container={}",
-            host.address("web").to_string(),
-            renewed.name
-        ),
-        secs(20),
-    );
+    host.daemon.wait_listens(host.address("web"), &renewed.name);
     assert_eq!(host.get("web").boot(), 1);
     assert!(renewed.runs());
 }
@@ -124,25 +118,27 @@ pub(crate) fn labels_are_obeyed_while_they_change(engine: &Engine) {
     let mut command = Command::new(BINARY);
     command.args(["--control", "none", "--labels", &engine.url()]);
     let daemon = Daemon::spawn(command, first);
+    daemon.wait_listens(first, &early.name);
     assert_eq!(daemon.get("/").boot(), 1);
-    early.wait_asleep(secs(20));
+    early.wait_asleep();
 
     let late = labelled(&[listen(second), "ondemand.ready=tcp".to_owned()], "http:8080");
     let served = |at| client::get(at, "/").map(|answer: Answer| answer.boot()).ok();
     wait_for("the new one is served", secs(20), || served(second) == Some(1));
     let wrong = labelled(&[listen(third), "ondemand.ready=perhaps".to_owned()], "http:8080");
-    daemon.wait_log("ondemand.ready: \"perhaps\"", secs(20));
+    daemon.wait_log("ondemand.ready: \"perhaps\"");
     let log = daemon.log();
     assert!(log.lines().any(|line| line.contains(&wrong.name) && line.contains("WARN")), "{log}");
     assert!(client::connect(third).is_err());
 
     // Made anew with another address, by whoever made it.
+    late.wait_asleep();
     late.remove();
     wait_for("its port is given up", secs(20), || client::connect(second).is_err());
     let late = labelled(&[listen(third)], "http:8080");
     wait_for("it is served elsewhere", secs(20), || served(third) == Some(1));
-    late.wait_asleep(secs(20));
-    early.wait_asleep(secs(20));
+    late.wait_asleep();
+    early.wait_asleep();
     assert_eq!(daemon.get("/").boot(), 2);
 }
 

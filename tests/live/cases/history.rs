@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::live::client;
 use crate::live::clock::{poll, secs};
 use crate::live::container::Container;
 use crate::live::daemon::{BINARY, Daemon};
@@ -31,19 +32,21 @@ pub(crate) fn figures_and_a_hold_survive_a_restart(engine: &Engine) {
     };
     let mut daemon = Daemon::start(engine, &container, &flags);
     daemon.get("/");
-    container.wait_asleep(secs(10));
-    let slept = poll(secs(10), || figure("asleep_seconds").filter(|slept| *slept > 1.0));
+    container.wait_asleep();
+    let slept = poll(secs(30), || figure("asleep_seconds").filter(|slept| *slept > 1.0));
     assert!(slept.is_some(), "its time asleep is not counted");
-    daemon.get("/");
+    let mut stays = daemon.connect();
+    client::ask_on(&mut stays, "/").unwrap();
     assert!(told(&["why", &container.name]).contains("woken"), "nobody has woken it");
     told(&["hold", &container.name, "1h"]);
+    drop(stays);
     let before = (figure("woken"), figure("asleep_seconds"));
     daemon.terminate();
-    assert!(daemon.wait_exit(secs(10)).success());
+    assert!(daemon.wait_exit(secs(15)).success());
 
     let daemon = Daemon::start(engine, &container, &flags);
     let why =
-        poll(secs(10), || Some(told(&["why", &container.name])).filter(|why| why.contains("held")));
+        poll(secs(30), || Some(told(&["why", &container.name])).filter(|why| why.contains("held")));
     assert!(why.is_some_and(|why| why.contains("59m")), "it is not held any more");
     assert_eq!((figure("woken"), figure("asleep_seconds")), before);
     assert_eq!(before.0, Some(2.0));
@@ -51,6 +54,6 @@ pub(crate) fn figures_and_a_hold_survive_a_restart(engine: &Engine) {
     std::thread::sleep(secs(3));
     assert!(container.runs(), "it is held");
     told(&["release", &container.name]);
-    container.wait_asleep(secs(10));
+    container.wait_asleep();
     drop(daemon);
 }

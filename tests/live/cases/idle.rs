@@ -20,11 +20,12 @@ pub(crate) fn the_idle_window_starts_with_the_last_close(engine: &Engine) {
     assert!(container.runs(), "a silent connection is a connection");
     stream.write_all(b"y").unwrap();
     stream.read_exact(&mut [0]).unwrap();
-    drop(stream);
     let start = now();
+    drop(stream);
     thread::sleep(ms(500));
-    assert!(container.runs(), "asleep before the window is over");
-    container.wait_asleep(secs(10));
+    let runs = container.runs();
+    assert!(runs || start.elapsed() >= ms(3000), "asleep before the window is over");
+    container.wait_asleep();
     assert!(start.elapsed() >= ms(3000));
 }
 
@@ -34,7 +35,7 @@ pub(crate) fn a_window_of_nothing_sleeps_with_the_last_close(engine: &Engine) {
     let daemon = Daemon::start(engine, &container, "--idle-timeout 0s");
     for boot in 1..=3 {
         assert_eq!(daemon.get("/").boot(), boot);
-        container.wait_asleep(secs(5));
+        container.wait_asleep();
     }
 }
 
@@ -51,12 +52,14 @@ pub(crate) fn an_infinite_window_never_sleeps(engine: &Engine) {
 pub(crate) fn a_container_found_awake_is_owed_a_window(engine: &Engine) {
     let container = Container::create(engine, "http:8080");
     container.told("start");
+    let began = now();
     let daemon = Daemon::start(engine, &container, "--idle-timeout 2s");
-    assert_eq!(daemon.get("/").boot(), 1);
-    container.wait_asleep(secs(10));
+    let first = daemon.get("/").boot();
+    assert!(first == 1 || began.elapsed() >= secs(2), "no window was owed");
+    container.wait_asleep();
     container.told("start");
-    container.wait_asleep(secs(10));
-    assert_eq!(daemon.get("/").boot(), 3);
+    container.wait_asleep();
+    assert_eq!(daemon.get("/").boot(), first + 2);
 }
 
 /// Awake, a connection costs no engine call.
@@ -69,8 +72,15 @@ pub(crate) fn a_warm_connection_costs_no_engine_call(engine: &Engine) {
     thread::sleep(secs(1));
     let cold = tap.take_requests();
     assert!(cold.iter().any(|line| line.contains("/start")), "{cold:?}");
-    for _ in 0..50 {
-        daemon.get("/");
-    }
-    assert_eq!(tap.take_requests(), Vec::<String>::new());
+    // An event that comes even later is looked at once; a call for each connection would be there each time.
+    let mut calls = Vec::new();
+    let free = (0..5).any(|_| {
+        tap.take_requests();
+        for _ in 0..50 {
+            daemon.get("/");
+        }
+        calls = tap.take_requests();
+        calls.is_empty()
+    });
+    assert!(free, "{calls:?}");
 }

@@ -1,9 +1,8 @@
 //! Where the container is reached.
 
-use crate::live::clock::secs;
 use crate::live::container::Container;
 use crate::live::daemon::Daemon;
-use crate::live::engine::Engine;
+use crate::live::engine::{Engine, Kind};
 use crate::live::scratch;
 
 /// Host network: on 127.0.0.1.
@@ -44,7 +43,7 @@ pub(crate) fn a_user_made_network_is_reached(engine: &Engine) {
 
 /// `--upstream` outranks what the engine says.
 pub(crate) fn a_given_upstream_is_used(engine: &Engine) {
-    let published = format!("{}:{}", scratch::address(), 30_000 + scratch::number());
+    let published = format!("{}:{}", scratch::address(), 32_000 + scratch::number());
     let container = Container::create_with(
         engine,
         &["--publish", &format!("{published}:8080")],
@@ -56,7 +55,7 @@ pub(crate) fn a_given_upstream_is_used(engine: &Engine) {
 /// Only a published port is reachable, which accepts before the application does: nobody is let
 /// in too early.
 pub(crate) fn a_published_port_is_enough(engine: &Engine, network: &str) {
-    let published = format!("{}:{}:8080", scratch::address(), 30_000 + scratch::number());
+    let published = format!("{}:{}:8080", scratch::address(), 32_000 + scratch::number());
     let container = Container::create_with(
         engine,
         &["--network", network, "--publish", &published],
@@ -71,19 +70,26 @@ fn sleeps_and_wakes(engine: &Engine, container: &Container<'_>, flags: &str) {
     for boot in 1..=2 {
         let answer = daemon.get("/");
         assert_eq!((answer.status, answer.boot()), (200, boot));
-        container.wait_asleep(secs(10));
+        container.wait_asleep();
     }
 }
 
-struct Network<'e> {
-    name: String,
+/// A network of a test's own, where nobody else takes an address that has become free.
+pub(super) struct Network<'e> {
+    pub(super) name: String,
     engine: &'e Engine,
 }
 
 impl<'e> Network<'e> {
-    fn create(engine: &'e Engine) -> Self {
+    pub(super) fn create(engine: &'e Engine) -> Self {
         let name = format!("odt-{}-{}", std::process::id(), scratch::number());
-        engine.cli(&["network", "create", &name]);
+        let mut words = vec!["network", "create"];
+        if engine.kind == Kind::Podman {
+            // Names are not needed, and the one server of all networks ends while others begin.
+            words.push("--disable-dns");
+        }
+        words.push(&name);
+        engine.cli(&words);
         Network { name, engine }
     }
 }

@@ -31,12 +31,12 @@ fn ask(to: SocketAddr, question: &str) -> String {
 pub(crate) fn the_first_datagram_wakes_it_and_is_answered(engine: &Engine) {
     let container = Container::create(engine, "udp:5353 --boot 500");
     let listen = address();
-    let flags = "--idle-timeout 200ms --udp-idle 300ms --port 5353/udp";
+    let flags = "--idle-timeout 3s --udp-idle 300ms --port 5353/udp";
     let _daemon = Daemon::start(engine, &container, &format!("{flags} --listen udp:{listen}"));
     for boot in 1..=2 {
         assert_eq!(ask(listen, "hello"), format!("boot={boot} hello"));
         assert_eq!(ask(listen, "again"), format!("boot={boot} again"));
-        container.wait_asleep(secs(10));
+        container.wait_asleep();
     }
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn streams_and_datagrams_share_one_container(engine: &Engine) {
     let container = Container::create(engine, "http:8080 udp:5353 greet:2525 --boot 300");
     let (http, datagrams, greet) = (address(), address(), address());
     let flags = format!(
-        "--port 8080 --port 5353/udp --port 2525 --idle-timeout 300ms --udp-idle 300ms \
+        "--port 8080 --port 5353/udp --port 2525 --idle-timeout 3s --udp-idle 300ms \
          --listen {http}->8080 --listen udp:{datagrams} --listen {greet}"
     );
     let _daemon = Daemon::start(engine, &container, &flags);
@@ -66,7 +66,7 @@ pub(crate) fn streams_and_datagrams_share_one_container(engine: &Engine) {
         let mut greeting = [0; 11];
         client::connect(greet).unwrap().read_exact(&mut greeting).unwrap();
         assert_eq!(&greeting, b"220 fixture");
-        container.wait_asleep(secs(10));
+        container.wait_asleep();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::thread;
 
 use crate::live::client;
-use crate::live::clock::{Random, ms, now, secs, seed};
+use crate::live::clock::{Random, ms, now, seed};
 use crate::live::container::Container;
 use crate::live::daemon::Daemon;
 use crate::live::engine::Engine;
@@ -62,7 +62,7 @@ fn race(engine: &Engine, window: &str, app: &str, spread: u64) -> (u64, u64) {
             }
         }
     }
-    container.wait_asleep(secs(10));
+    container.wait_asleep();
     assert_eq!(container.output().matches("boot ").count() as u64, boots, "starts");
     (boots, clients)
 }

@@ -22,7 +22,7 @@ pub(crate) fn an_earlier_verdict_does_not_count(engine: &Engine) {
     let daemon = Daemon::start(engine, &container, "--idle-timeout 300ms");
     for _ in 0..3 {
         served_healthy_after(&daemon, ms(900));
-        container.wait_asleep(secs(10));
+        container.wait_asleep();
     }
 }
 

@@ -18,12 +18,16 @@ pub(crate) fn sigterm_drains_and_leaves_the_container(engine: &Engine) {
     let mut daemon = Daemon::start(engine, &container, "");
     daemon.get("/");
     let address = daemon.address;
-    let busy = thread::spawn(move || client::get(address, "/slow?ms=3000"));
-    thread::sleep(ms(1000));
+    let busy = thread::spawn(move || client::get(address, "/slow?ms=5000"));
+    let mut asked = 1;
+    wait_for("it is being served", secs(20), || {
+        asked += 1;
+        daemon.get("/stats").field("requests") == (asked + 1).to_string()
+    });
     daemon.terminate();
-    wait_for("the port is closed", secs(2), || TcpStream::connect(address).is_err());
+    wait_for("the port is closed", secs(4), || TcpStream::connect(address).is_err());
     assert_eq!(busy.join().unwrap().unwrap().status, 200);
-    let status = daemon.wait_exit(secs(3));
+    let status = daemon.wait_exit(secs(15));
     assert_eq!(status.code(), Some(0), "{status}");
     assert!(container.runs());
     assert!(daemon.notices().iter().any(|notice| notice == "STOPPING=1"));
@@ -33,12 +37,12 @@ pub(crate) fn sigterm_drains_and_leaves_the_container(engine: &Engine) {
 pub(crate) fn sigterm_serves_who_is_held(engine: &Engine) {
     let container = Container::create(engine, "http:8080 --boot 1500");
     let mut daemon = Daemon::start(engine, &container, "");
-    let address = daemon.address;
-    let held = thread::spawn(move || client::get(address, "/"));
+    let mut stream = daemon.connect();
+    let held = thread::spawn(move || client::get_on(&mut stream, "/"));
     thread::sleep(ms(500));
     daemon.terminate();
     assert_eq!(held.join().unwrap().unwrap().boot(), 1);
-    assert_eq!(daemon.wait_exit(secs(3)).code(), Some(0));
+    assert_eq!(daemon.wait_exit(secs(15)).code(), Some(0));
 }
 
 /// The drain has an end, and a second signal ends it at once.
@@ -54,12 +58,12 @@ pub(crate) fn the_drain_ends(engine: &Engine) {
     });
     let start = now();
     patient.terminate();
-    patient.wait_exit(secs(5));
+    patient.wait_exit(secs(15));
     assert!(start.elapsed() >= ms(900), "ended after {:?}", start.elapsed());
     hurried.signal(Signal::INT);
     thread::sleep(ms(300));
     hurried.terminate();
-    hurried.wait_exit(secs(2));
+    hurried.wait_exit(secs(15));
     assert!(container.runs());
     drop(streams);
 }
@@ -69,7 +73,7 @@ pub(crate) fn an_idle_daemon_ends_at_once(engine: &Engine) {
     let container = Container::create(engine, "http:8080");
     let mut daemon = Daemon::start(engine, &container, "");
     daemon.terminate();
-    assert_eq!(daemon.wait_exit(secs(2)).code(), Some(0));
+    assert_eq!(daemon.wait_exit(secs(15)).code(), Some(0));
     assert!(container.sleeps());
 }
 
@@ -79,7 +83,7 @@ pub(crate) fn on_exit_stop_stops_the_container(engine: &Engine) {
     let mut daemon = Daemon::start(engine, &container, "--on-exit stop");
     daemon.get("/");
     daemon.terminate();
-    assert_eq!(daemon.wait_exit(secs(10)).code(), Some(0));
+    assert_eq!(daemon.wait_exit(secs(15)).code(), Some(0));
     assert!(container.sleeps());
 }
 
@@ -89,10 +93,12 @@ pub(crate) fn the_next_daemon_goes_on(engine: &Engine) {
     let mut daemon = Daemon::start(engine, &container, "");
     let run = daemon.get("/").run();
     daemon.terminate();
-    daemon.wait_exit(secs(5));
+    daemon.wait_exit(secs(15));
+    let began = now();
     let next = Daemon::start(engine, &container, "--idle-timeout 2s");
-    assert_eq!(next.get("/").run(), run);
-    container.wait_asleep(secs(10));
+    let again = next.get("/").run();
+    assert!(again == run || began.elapsed() >= secs(2), "no window was owed");
+    container.wait_asleep();
 }
 
 /// STATUS tells what the daemon is doing.
@@ -102,6 +108,6 @@ pub(crate) fn the_status_follows(engine: &Engine) {
     let statuses = || daemon.notices().iter().filter(|n| n.starts_with("STATUS=")).count();
     let before = statuses();
     daemon.get("/");
-    container.wait_asleep(secs(10));
-    wait_for("the status has changed", secs(2), || statuses() > before);
+    container.wait_asleep();
+    wait_for("the status has changed", secs(20), || statuses() > before);
 }

@@ -10,7 +10,7 @@ use crate::live::engine::Engine;
 /// It is held, the stop is let finish, the container is started again, the client is served.
 pub(crate) fn a_client_during_the_stop_is_held_and_served(engine: &Engine) {
     let container = Container::create(engine, "http:8080 --stop 1500");
-    let daemon = Daemon::start(engine, &container, "--idle-timeout 1s");
+    let daemon = Daemon::start(engine, &container, "--idle-timeout 3s");
     for boot in 1..=2 {
         assert_eq!(daemon.get("/").boot(), boot);
         wait_sigterm(&container, boot);
@@ -41,12 +41,12 @@ pub(crate) fn a_client_during_a_stubborn_stop_is_served(engine: &Engine) {
         Container::create_with(engine, &["--stop-timeout", "300"], "http:8080 --stop ignore");
     let daemon = Daemon::start(engine, &container, "--idle-timeout 200ms --stop-timeout 2s");
     assert_eq!(daemon.get("/").boot(), 1);
-    container.wait_output("SIGTERM ignored", secs(10));
+    container.wait_output("SIGTERM ignored");
     assert_eq!(daemon.get("/").boot(), 2);
 }
 
 fn wait_sigterm(container: &Container<'_>, times: u64) {
-    wait_for("SIGTERM reaches the application", secs(10), || {
+    wait_for("SIGTERM reaches the application", secs(30), || {
         container.output().matches("SIGTERM").count() as u64 >= times
     });
 }

@@ -55,11 +55,11 @@ pub(crate) fn a_server_that_speaks_first_is_heard(engine: &Engine) {
 
 /// A client that leaves while held is noticed and forgotten.
 pub(crate) fn a_client_that_leaves_while_held_is_forgotten(engine: &Engine) {
-    let container = Container::create(engine, "http:8080 --boot 2000");
+    let container = Container::create(engine, "http:8080 --boot 5000");
     let daemon = Daemon::start(engine, &container, "");
     let mut leaver = daemon.connect();
     leaver.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-    container.wait_output("boot 1", secs(20));
+    container.wait_output("boot 1");
     leave_with_reset(leaver);
     let answer = daemon.get("/stats");
     assert_eq!(answer.text(), "connections=1 requests=1\n");
@@ -70,16 +70,16 @@ pub(crate) fn a_start_nobody_waits_for_any_more_ends_asleep(engine: &Engine) {
     let container = Container::create(engine, "http:8080 --boot 2000");
     let daemon = Daemon::start(engine, &container, "--idle-timeout 500ms");
     let leaver = daemon.connect();
-    container.wait_output("boot 1", secs(20));
+    container.wait_output("boot 1");
     leave_with_reset(leaver);
-    container.wait_asleep(secs(15));
+    container.wait_asleep();
     assert_eq!(daemon.get("/").boot(), 2);
 }
 
 /// A held client's bytes are not read before the container is ready: they wait in the kernel, and
 /// a client that sends more than fits there waits with them.
 pub(crate) fn a_held_clients_bytes_are_not_read(engine: &Engine) {
-    let container = Container::create(engine, "count:8080 --boot 2500");
+    let container = Container::create(engine, "count:8080 --boot 5000");
     let daemon = Daemon::start(engine, &container, "");
     let bytes = pattern(32 << 20);
     let mut stream = daemon.connect();
