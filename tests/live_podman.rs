@@ -44,7 +44,7 @@ on_engine! { Kind::Podman,
     networks: a_container_on_the_host_network_is_reached
         a_container_in_anothers_network_is_reached the_chosen_network_is_used
         a_user_made_network_is_reached a_given_upstream_is_used;
-    ports: the_first_datagram_wakes_it_and_is_answered
+    ports: the_first_datagram_wakes_it_and_is_answered a_flow_outlives_a_stop_by_others
         datagrams_through_a_published_port_wait_for_the_application
         streams_and_datagrams_share_one_container the_application_is_told_who_the_client_is;
     engine_gone: live_connections_survive_the_engine a_client_waits_for_the_engine

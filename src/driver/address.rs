@@ -123,10 +123,8 @@ pub(super) fn beside(
     first: usize,
     candidates: Vec<Vec<Upstream>>,
 ) -> Vec<Upstream> {
-    let same_ip = |other: &Upstream| match (&answered.address, &other.address) {
-        (Address::Ip(answered), Address::Ip(other)) => answered.ip() == other.ip(),
-        (Address::Ip(_) | Address::Unix(_), _) => false,
-    };
+    let ip = |upstream: &Upstream| upstream.address.ip().map(|address| address.ip());
+    let same_ip = |other: &Upstream| ip(answered).is_some() && ip(answered) == ip(other);
     let choose = |(place, of): (usize, Vec<Upstream>)| {
         if place == first {
             return Some(answered.clone());
@@ -145,7 +143,10 @@ fn choose(
     networks: &[(IpAddr, IpAddr)],
 ) -> Choice {
     let at = |ip, via| Upstream::at(SocketAddr::new(ip, port.number), via);
-    let direct = |ip| at(ip, Via::Direct);
+    let direct = |ip| Upstream {
+        address: Address::OnLink(SocketAddr::new(ip, port.number)),
+        via: Via::Direct,
+    };
     match &observed.networking {
         Networking::Host | Networking::Forwarded => {
             let via = match observed.networking {
@@ -271,7 +272,7 @@ fn not_ourselves(
     let here = |ip: IpAddr| ip.is_loopback() || own_networks().iter().any(|(own, _)| *own == ip);
     let ours = |upstream: &Upstream| {
         target.own_addresses.iter().any(|(spoken, own)| {
-            let Address::Ip(address) = &upstream.address else { return false };
+            let Some(address) = upstream.address.ip() else { return false };
             *spoken == protocol
                 && own.port() == address.port()
                 && (own.ip() == address.ip() || (own.ip().is_unspecified() && here(address.ip())))

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use socket2::SockRef;
@@ -20,6 +22,10 @@ use super::stream::{Stream, tune};
 pub enum Address {
     /// An IP address and a port.
     Ip(SocketAddr),
+    /// The same on a network that this host has an interface in. Nobody is dialled once that interface has
+    /// gone: the address is somebody else's then, off this machine. (Not of IPv6, for which Linux has no
+    /// `SO_DONTROUTE`, socket(7).)
+    OnLink(SocketAddr),
     /// The path of a Unix socket.
     Unix(Arc<Path>),
 }
@@ -38,7 +44,7 @@ impl Address {
     pub(super) fn dial(&self, keepalive: Duration) -> io::Result<Dialled> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         match self {
-            Self::Ip(address) => {
+            Self::Ip(address) | Self::OnLink(address) => {
                 let family = match address {
                     SocketAddr::V4(_) => AddressFamily::INET,
                     SocketAddr::V6(_) => AddressFamily::INET6,
@@ -47,6 +53,7 @@ impl Address {
                 // Before the connect, while the kernel has no timers to set anew. A failure is that
                 // of a socket that will not connect either.
                 drop(tune(&SockRef::from(&socket), keepalive));
+                self.keep_near(&socket)?;
                 let mut outcome = connect(&socket, address);
                 if outcome == Err(Errno::INPROGRESS) {
                     outcome = connect(&socket, address);
@@ -72,10 +79,26 @@ impl Address {
         }
     }
 
+    /// Has a socket reach no further than the address is known to be.
+    pub(super) fn keep_near(&self, socket: &impl AsFd) -> io::Result<()> {
+        match self {
+            Self::OnLink(_) => Ok(setsockopt(socket, sockopt::DontRoute, &true)?),
+            Self::Ip(_) | Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// The IP address, if it is one.
+    pub fn ip(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Ip(address) | Self::OnLink(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// What an HTTP request names as its host.
     pub fn host(&self) -> String {
         match self {
-            Self::Ip(address) => address.to_string(),
+            Self::Ip(address) | Self::OnLink(address) => address.to_string(),
             Self::Unix(_) => "localhost".to_owned(),
         }
     }
@@ -122,7 +145,7 @@ impl Connecting {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ip(address) => address.fmt(f),
+            Self::Ip(address) | Self::OnLink(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -132,6 +155,7 @@ impl fmt::Display for Address {
 mod tests {
     use std::net::{Ipv4Addr, TcpListener as StdListener};
 
+    use nix::sys::socket::getsockopt;
     use socket2::{Domain, Socket, Type};
 
     use super::*;
@@ -150,6 +174,17 @@ mod tests {
         let address = closed.local_addr().unwrap().as_socket().unwrap();
         let refused = Address::Ip(address).dial(KEEPALIVE).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    /// That the option does what it is for is shown by containers whose network goes with them.
+    #[tokio::test]
+    async fn what_is_on_a_network_of_ours_is_looked_for_nowhere_else() {
+        let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        for (address, near) in [(Address::OnLink(address), true), (Address::Ip(address), false)] {
+            let stream = address.connect(KEEPALIVE).await.unwrap();
+            assert_eq!(getsockopt(&stream, sockopt::DontRoute), Ok(near));
+        }
     }
 
     #[tokio::test]

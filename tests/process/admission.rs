@@ -13,7 +13,7 @@ use crate::support::{holds_for, ms, now};
 fn fifty_clients_at_once_are_all_served_by_one_start() {
     let scene = Scene::new();
     scene.engine.alter(|container| container.boot = Boot::Listens(ms(200)));
-    let _daemon = scene.daemon(&[]);
+    let _daemon = scene.daemon(&["--idle-timeout", "1m"]);
     let address = scene.address();
     let clients: Vec<_> = (0..50)
         .map(|number| {
@@ -43,8 +43,10 @@ fn the_container_sleeps_after_the_window_and_wakes_again() {
     let scene = Scene::new();
     let _daemon = scene.daemon(&[]);
     for round in 1..=3 {
-        scene.client().echo("awake");
+        let mut client = scene.client();
+        client.echo("awake");
         let left = now();
+        drop(client);
         scene.engine.wait_count(Call::Stop, round);
         assert!(left.elapsed() >= ms(190), "stopped after {:?}, too early", left.elapsed());
         scene.engine.wait_status(Status::Exited);
@@ -198,20 +200,21 @@ fn the_stop_timeout_is_given_to_the_engine() {
 #[test]
 fn each_client_has_its_own_deadline_over_stop_start_and_readiness() {
     let scene = Scene::new();
-    let _daemon = scene.daemon(&["--idle-timeout", "100ms", "--start-timeout", "800ms"]);
+    scene.engine.once(Call::Stop, Fault::Gated);
+    let _daemon = scene.daemon(&["--idle-timeout", "100ms", "--start-timeout", "6s"]);
     scene.client().echo("awake");
-    scene.engine.alter(|container| {
-        container.stops_in = ms(500);
-        container.boot = Boot::Listens(ms(500));
-    });
+    scene.engine.alter(|container| container.boot = Boot::Never);
     scene.engine.wait_count(Call::Stop, 1);
     let began = now();
     let mut early = scene.client();
-    holds_for(ms(450), "held", || early.is_held());
+    holds_for(ms(2500), "held", || early.is_held());
     let mut late = scene.client();
+    holds_for(ms(1000), "held", || early.is_held() && late.is_held());
+    scene.engine.proceed();
     early.expect_reset();
     let waited = began.elapsed();
-    assert!(waited < ms(980), "reset after {waited:?} instead of 0.8 s");
+    assert!(waited >= ms(5950) && waited < ms(8400), "reset after {waited:?} instead of 6 s");
+    scene.app.boot();
     late.echo("within its own deadline");
 }
 

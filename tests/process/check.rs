@@ -126,5 +126,5 @@ fn a_hung_engine_does_not_hang_the_check() {
     let began = crate::support::now();
     let (code, said) = check(&scene, &["--start-timeout", "1s"]);
     assert_eq!(code, Some(78), "{said}");
-    assert!(began.elapsed() < std::time::Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
 }

@@ -34,7 +34,7 @@ impl Datagrams {
     }
 
     /// A daemon for the UDP port alone, without a place to listen.
-    fn launch(&self, flags: &[&str]) -> Launch {
+    pub(crate) fn launch(&self, flags: &[&str]) -> Launch {
         let mut launch = Launch::new()
             .args(["--container", "app", "--port", &format!("{}/udp", self.app.address.port())])
             .args(["--upstream", &self.app.address.ip().to_string()])
@@ -71,7 +71,7 @@ impl Datagrams {
 #[test]
 fn the_first_datagrams_wait_for_the_start_and_come_in_their_order() {
     let mut it = Datagrams::new();
-    let _daemon = it.daemon(&[]);
+    let _daemon = it.daemon(&["--udp-idle", "1m"]);
     let client = it.client();
     let sent: Vec<String> = (0..20).map(|n| format!("datagram {n}")).collect();
     for datagram in &sent {
@@ -92,7 +92,7 @@ fn the_first_datagrams_wait_for_the_start_and_come_in_their_order() {
 #[test]
 fn two_hundred_clients_of_one_start_are_all_answered() {
     let mut it = Datagrams::new();
-    let _daemon = it.daemon(&[]);
+    let _daemon = it.daemon(&["--udp-idle", "1m"]);
     let clients: Vec<_> = (0..200).map(|_| it.client()).collect();
     for (n, client) in clients.iter().enumerate() {
         client.send(format!("client {n}").as_bytes());
@@ -107,18 +107,19 @@ fn two_hundred_clients_of_one_start_are_all_answered() {
 #[test]
 fn a_flow_keeps_it_awake_until_it_has_been_silent_for_its_time() {
     let mut it = Datagrams::new();
-    let _daemon = it.daemon(&["--udp-idle", "400ms", "--idle-timeout", "0s"]);
+    let _daemon = it.daemon(&["--udp-idle", "3s", "--idle-timeout", "0s"]);
     let client = it.client();
     client.send(b"wake");
     it.boot();
     assert_eq!(client.receive(), b"re:wake");
-    for n in 0..4 {
-        holds_for(ms(250), "it stays awake", || it.scene.engine.count(Call::Stop) == 0);
+    let mut silent = now();
+    for n in 0..3 {
+        holds_for(ms(1200), "it stays awake", || it.scene.engine.count(Call::Stop) == 0);
+        silent = now();
         client.ask(&format!("still here {n}"));
     }
-    let silent = now();
     it.scene.engine.wait_status(Status::Exited);
-    assert!(silent.elapsed() >= ms(390), "asleep {:?} after the last datagram", silent.elapsed());
+    assert!(silent.elapsed() >= ms(2990), "asleep {:?} after the last datagram", silent.elapsed());
     it.app.unbind();
     client.send(b"again");
     it.scene.engine.wait_count(Call::Start, 2);
@@ -130,15 +131,15 @@ fn a_flow_keeps_it_awake_until_it_has_been_silent_for_its_time() {
 #[test]
 fn answers_alone_keep_a_flow_alive() {
     let it = Datagrams::new();
-    let _daemon = it.daemon(&["--udp-idle", "300ms", "--idle-timeout", "0s"]);
+    let _daemon = it.daemon(&["--udp-idle", "2s", "--idle-timeout", "0s"]);
     let upstream = UdpSocket::bind(it.app.address).unwrap();
     let client = it.client();
     client.send(b"subscribe");
     let mut buffer = [0; 100];
     upstream.set_read_timeout(Some(ms(10_000))).unwrap();
     let (_, flow) = upstream.recv_from(&mut buffer).unwrap();
-    for n in 0..8_u8 {
-        std::thread::sleep(ms(150));
+    for n in 0..5_u8 {
+        std::thread::sleep(ms(500));
         upstream.send_to(&[n], flow).unwrap();
         assert_eq!(client.receive(), [n]);
     }
@@ -259,8 +260,12 @@ fn when_the_start_fails_the_datagrams_are_dropped_and_the_next_one_tries_again()
     });
     let client = it.client();
     client.send(b"in vain");
-    it.scene.engine.wait_count(Call::Start, 1);
-    it.scene.engine.wait_status(Status::Exited);
+    // Not by its state, which was the same before.
+    wait_until("its end", || {
+        let mut ended = false;
+        it.scene.engine.alter(|container| ended = container.exit_code == 3);
+        ended
+    });
     it.scene.engine.alter(|container| {
         container.boot = crate::support::container::Boot::Listens(ms(5));
     });
@@ -297,65 +302,6 @@ fn a_client_over_the_limit_is_counted_and_connections_are_served_all_the_same() 
     }
     daemon.wait_log(&["dropped", "too_many_clients"]);
     it.scene.client().echo("a connection");
-}
-
-/// The service manager keeps the socket over a restart; what was sent in between waits in it, and
-/// an answer that is due is waited for.
-#[test]
-fn no_datagram_and_no_answer_is_lost_over_a_restart() {
-    let mut it = Datagrams::new();
-    let socket = UdpSocket::bind(it.address).unwrap();
-    let start = |it: &Datagrams| {
-        let copy = socket.try_clone().unwrap().into();
-        it.scene.run(it.launch(&["--idle-timeout", "1m", "--udp-idle", "1m"]).sockets([copy]))
-    };
-    let mut first = start(&it);
-    let client = it.client();
-    client.send(b"one");
-    it.boot();
-    assert_eq!(client.receive(), b"re:one");
-    it.app.unbind();
-    let slow = UdpSocket::bind(it.app.address).unwrap();
-    client.send(b"slow");
-    let mut buffer = [0; 100];
-    let (_, flow) = slow.recv_from(&mut buffer).unwrap();
-    first.terminate();
-    wait_until("STOPPING=1", || it.scene.notify.count("STOPPING=1") == 1);
-    client.send(b"between");
-    holds_for(ms(100), "an answer is due", || first.runs());
-    slow.send_to(b"late answer", flow).unwrap();
-    assert_eq!(client.receive(), b"late answer");
-    let asked = now();
-    assert_eq!(first.wait_exit(), 0);
-    assert!(asked.elapsed() < ms(900), "nothing was due any more: {:?}", asked.elapsed());
-    drop(slow);
-    it.app.bind();
-    let _second = start(&it);
-    assert_eq!(client.receive(), b"re:between");
-    assert_eq!(it.scene.engine.count(Call::Start), 1, "the container ran on");
-}
-
-#[test]
-fn with_exit_idle_time_a_datagram_starts_the_next_daemon() {
-    let mut it = Datagrams::new();
-    let socket = UdpSocket::bind(it.address).unwrap();
-    let flags = ["--idle-timeout", "50ms", "--exit-idle-time", "50ms", "--udp-idle", "100ms"];
-    let start = |it: &Datagrams| {
-        it.scene.run(it.launch(&flags).sockets([socket.try_clone().unwrap().into()]))
-    };
-    let mut first = start(&it);
-    let client = it.client();
-    client.send(b"one");
-    it.boot();
-    assert_eq!(client.receive(), b"re:one");
-    assert_eq!(first.wait_exit(), 0);
-    assert_eq!(it.scene.engine.status(), Some(Status::Exited));
-    it.app.unbind();
-    client.send(b"two");
-    let _second = start(&it);
-    it.scene.engine.wait_count(Call::Start, 2);
-    it.boot();
-    assert_eq!(client.receive(), b"re:two");
 }
 
 /// Awake, a datagram costs the engine nothing.

@@ -78,7 +78,7 @@ fn scan(scene: &Scene, beginnings: &[&[u8]]) -> Vec<Client> {
 fn are_reset(scene: &Scene, garbage: &[&[u8]]) {
     for bytes in garbage {
         let mut client = scene.client();
-        drop(client.stream().write_all(bytes));
+        client.send_in_vain(bytes);
         client.expect_reset();
     }
 }
@@ -86,7 +86,7 @@ fn are_reset(scene: &Scene, garbage: &[&[u8]]) {
 #[test]
 fn with_data_whoever_says_nothing_wakes_nobody() {
     let scene = Scene::new();
-    let _daemon = scene.daemon(&["--wake-on", "data"]);
+    let _daemon = scene.daemon(&["--wake-on", "data", "--start-timeout", "1m"]);
     let mut held = scan(&scene, &[]);
     sleeps_on(&scene);
     let mute = held.remove(0);
@@ -98,7 +98,8 @@ fn with_data_whoever_says_nothing_wakes_nobody() {
 #[test]
 fn with_tls_only_a_whole_hello_for_a_host_of_ours_wakes() {
     let scene = Scene::new();
-    let _daemon = scene.daemon(&["--wake-on", "tls:git.example.org,*.example.net"]);
+    let _daemon =
+        scene.daemon(&["--wake-on", "tls:git.example.org,*.example.net", "--start-timeout", "1m"]);
     let hello = client_hello("Git.Example.org");
     let (half, most) = (&hello[..hello.len() / 2], &hello[..hello.len() - 1]);
     let held = scan(&scene, &[&hello[..1], &hello[..5], half, most]);
@@ -119,7 +120,7 @@ fn with_tls_only_a_whole_hello_for_a_host_of_ours_wakes() {
 #[test]
 fn with_http_only_a_whole_head_wakes() {
     let scene = Scene::new();
-    let _daemon = scene.daemon(&["--wake-on", "http"]);
+    let _daemon = scene.daemon(&["--wake-on", "http", "--start-timeout", "1m"]);
     let held = scan(&scene, &[b"G", b"GET /", &HEAD[..30], &HEAD[..HEAD.len() - 1]]);
     let too_long = [b"GET / HTTP/1.1\r\nX: ", &vec![b'x'; 17_000][..]].concat();
     let hello = client_hello("git.example.org");
@@ -146,7 +147,7 @@ fn with_http_only_a_whole_head_wakes() {
 #[test]
 fn a_head_that_comes_byte_by_byte_wakes_with_its_last() {
     let scene = Scene::new();
-    let _daemon = scene.daemon(&["--wake-on", "http"]);
+    let _daemon = scene.daemon(&["--wake-on", "http", "--start-timeout", "1m"]);
     let mut client = scene.client();
     let (last, most) = HEAD.split_last().unwrap();
     for (count, byte) in (1..).zip(most) {
@@ -190,7 +191,7 @@ fn who_waits_at_the_gate_is_let_in_when_somebody_else_wakes_it() {
 #[test]
 fn a_mute_client_is_ended_after_the_start_timeout_and_costs_no_processor_time() {
     let scene = Scene::new();
-    let daemon = scene.daemon(&["--wake-on", "http", "--start-timeout", "700ms"]);
+    let daemon = scene.daemon(&["--wake-on", "http", "--start-timeout", "3s"]);
     let began = now();
     let (mut mute, mut half) = (scene.client(), scene.client());
     half.send(&HEAD[..10]);
@@ -200,14 +201,15 @@ fn a_mute_client_is_ended_after_the_start_timeout_and_costs_no_processor_time() 
     assert!(used < ms(100), "{used:?} of processor time in half a second");
     mute.expect_reset();
     half.expect_reset();
-    assert!(began.elapsed() >= ms(690), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= ms(2990), "{:?}", began.elapsed());
     sleeps_on(&scene);
 }
 
 #[test]
 fn an_end_of_the_daemon_does_not_wait_for_who_says_nothing() {
     let scene = Scene::new();
-    let mut daemon = scene.daemon(&["--wake-on", "data", "--drain-timeout", "100ms"]);
+    let flags = ["--wake-on", "data", "--drain-timeout", "100ms", "--start-timeout", "1m"];
+    let mut daemon = scene.daemon(&flags);
     let mut mute = scene.client();
     // It has been accepted when a later client is let in.
     scene.engine.once(Call::Start, Fault::Gated);
@@ -216,7 +218,7 @@ fn an_end_of_the_daemon_does_not_wait_for_who_says_nothing() {
     let began = now();
     daemon.terminate();
     mute.expect_reset();
-    assert!(began.elapsed() < ms(3000), "{:?}", began.elapsed());
+    assert!(began.elapsed() < ms(9000), "{:?}", began.elapsed());
     scene.engine.proceed();
     assert_eq!(daemon.wait_exit(), 0);
 }

@@ -13,7 +13,7 @@ const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
 #[test]
 fn a_datagram_from_elsewhere_is_dropped_and_counted_until_it_is_awake() {
     let mut it = Datagrams::new();
-    let daemon = it.daemon(&["--wake-from", "127.0.0.9", "--wake-on", "tls"]);
+    let daemon = it.daemon(&["--wake-from", "127.0.0.9", "--wake-on", "tls", "--udp-idle", "1m"]);
     let outside = it.client();
     (0..3).for_each(|_| outside.send(b"may I"));
     daemon.wait_log(&["datagrams were dropped", "not_let_in="]);
@@ -44,7 +44,7 @@ fn who_is_not_in_allow_from_has_no_flow_ever() {
 #[test]
 fn an_address_may_wake_so_often_by_datagrams() {
     let mut it = Datagrams::new();
-    let _daemon = it.daemon(&["--wake-rate", "1/h"]);
+    let _daemon = it.daemon(&["--wake-rate", "1/h", "--udp-idle", "2s"]);
     let first = it.client();
     first.send(b"wakes");
     it.boot();

@@ -157,7 +157,7 @@ fn what_is_held_again_is_woken_and_what_is_over_is_not() {
     let held = control.wait_state("awake");
     let why = held["why"].as_str().unwrap();
     assert!(why.starts_with("app is held awake for another 59m"), "{why}");
-    assert_eq!(control.post("/v1/services/app/hold?for=1s").0, 200);
+    assert_eq!(control.post("/v1/services/app/hold?for=4s").0, 200);
     let until = || read(&file)["services"]["app"]["hold"]["until_ms"].as_u64();
     let soon = || until().filter(|until| *until < epoch_ms() + 60_000);
     wait_until("the hold to be written", || soon().is_some());
@@ -247,6 +247,7 @@ fn of_two_daemons_with_one_file_the_last_wins_and_it_is_whole() {
     let file = file(&one);
     let (first, control) = keeping(&one, &file, &["--idle-timeout", "1h"]);
     let (second, controls) = keeping(&other, &file, &["--idle-timeout", "1h"]);
+    wait_until("it is written", || read(&file)["version"] == 1);
     // Each of these is written at once.
     for _ in 0..20 {
         for control in [&control, &controls] {

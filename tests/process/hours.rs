@@ -47,7 +47,7 @@ impl Soon {
 fn it_is_woken_with_its_hours_and_sleeps_after_them() {
     let scene = Scene::new();
     let control = Control::at(&scene.dir.join("control"));
-    let hours = Soon::new(2, 5);
+    let hours = Soon::new(2, 8);
     let daemon = scene.daemon(&["--awake", &hours.text(), "--control", control.path()]);
     scene.engine.wait_count(Call::Start, 1);
     assert!(hours.have_begun());
@@ -85,7 +85,7 @@ fn a_reload_changes_its_hours_and_takes_them_away() {
 fn hours_of_sleep_refuse_clients_and_a_hold_outranks_them() {
     let scene = Scene::new();
     let control = Control::at(&scene.dir.join("control"));
-    let hours = Soon::new(-60, 7);
+    let hours = Soon::new(-60, 9);
     let (asleep, at) = (hours.text(), control.path());
     let flags = ["--asleep", &asleep, "--control", at, "--idle-timeout", "1h"];
     let _daemon = scene.daemon(&flags);
@@ -108,10 +108,10 @@ fn hours_of_sleep_refuse_clients_and_a_hold_outranks_them() {
 #[test]
 fn who_comes_in_hours_of_sleep_is_held_and_served_at_their_end() {
     let scene = Scene::new();
-    let hours = Soon::new(-60, 5);
+    let hours = Soon::new(-60, 7);
     // The hours last longer than a client waits elsewhere.
     let asleep = hours.text();
-    let flags = ["--asleep", &asleep, "--asleep-clients", "hold", "--start-timeout", "2s"];
+    let flags = ["--asleep", &asleep, "--asleep-clients", "hold", "--start-timeout", "4s"];
     let _daemon = scene.daemon(&flags);
     let mut client = scene.client();
     client.echo("waits");

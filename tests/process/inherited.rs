@@ -138,12 +138,13 @@ fn with_exit_idle_time_the_daemon_ends_once_the_container_sleeps() {
     let scene = Scene::new();
     let (tcp, address) = listener();
     let flags = ["--idle-timeout", "150ms", "--exit-idle-time", "150ms"];
-    let mut daemon = scene.run(scene.launch().args(flags).sockets([copy(&tcp)]));
+    // It waits in the queue before the daemon can have nothing to do.
     let mut client = Client::connect(address);
+    let mut daemon = scene.run(scene.launch().args(flags).sockets([copy(&tcp)]));
     client.echo("connected");
     holds_for(ms(500), "it stays while somebody is connected", || daemon.runs());
-    drop(client);
     let left = now();
+    drop(client);
     assert_eq!(daemon.wait_exit(), 0);
     assert!(left.elapsed() >= ms(290), "ended {:?} after the last client", left.elapsed());
     assert_eq!(scene.engine.status(), Some(Status::Exited), "asleep first");
@@ -158,7 +159,8 @@ fn with_exit_idle_time_and_no_client_at_all_the_daemon_ends_too() {
     let scene = Scene::new();
     let (tcp, _) = listener();
     let flags = ["--exit-idle-time", "200ms"];
-    let mut daemon = scene.run(scene.launch().args(flags).sockets([copy(&tcp)]));
+    let launch = scene.launch().args(flags).sockets([copy(&tcp)]);
+    let mut daemon = launch.spawn();
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(scene.engine.count(Call::Start), 0);
 }

@@ -92,7 +92,7 @@ fn other_containers_do_not_keep_the_daemon_from_going_away() {
         scene.engine.rename_container("app");
         !daemon.runs()
     });
-    assert!(scene.engine.count(Call::List) > 3, "it has seen them");
+    assert!(scene.engine.count(Call::List) > 1, "it has seen them");
     assert_eq!(daemon.wait_exit(), 0);
 }
 

@@ -67,7 +67,8 @@ fn a_limit_of_one_starves_none_of_several_listeners() {
 #[test]
 fn with_a_low_limit_of_descriptors_everybody_is_served_in_turn() {
     let scene = Scene::new();
-    let daemon = scene.run(scene.launch_with(&[]).open_files(40));
+    let launch = scene.launch_with(&["--idle-timeout", "1m"]).open_files(40);
+    let daemon = scene.run(launch);
     all_are_served((0..60).map(|_| scene.client()).collect());
     assert!(daemon.log().len() < 100, "{} lines", daemon.log().len());
     assert_eq!(scene.engine.count(Call::Start), 1);

@@ -54,7 +54,7 @@ fn the_log_of_a_plain_day_is_short_and_says_what_matters() {
     let launch = crate::support::launch::Launch::new()
         .args(["--container", "app", "--port", &scene.app.port().to_string()])
         .args(["--listen", &scene.address().to_string(), "--engine", &scene.engine.url()])
-        .args(["--idle-timeout", "100ms", "--log-format", "text"])
+        .args(["--idle-timeout", "2s", "--log-format", "text"])
         .env("NOTIFY_SOCKET", scene.dir.join("notify"));
     let mut daemon = scene.run(launch);
     for _ in 0..20 {

@@ -12,6 +12,7 @@ mod admin_commands;
 mod admission;
 mod check;
 mod datagrams;
+mod datagrams_restart;
 mod failures;
 mod gate;
 mod gate_datagrams;

@@ -13,7 +13,7 @@ use crate::support::daemon::Daemon;
 use crate::support::engine::Call;
 use crate::support::launch::Launch;
 use crate::support::scene::Scene;
-use crate::support::{holds_for, ms, wait_until};
+use crate::support::{holds_for, ms, wait_for_within};
 
 /// The lines of a service before this scene's container.
 fn service(name: &str, scene: &Scene, more: &str) -> String {
@@ -285,7 +285,8 @@ fn a_sleeping_service_is_small() {
             .unwrap();
         }
         let daemon = scene.run(launch(&scene, write(&scene, &text)));
-        wait_until("all to be looked at", || daemon.count_log(&["there is no container"]) == count);
+        let looked_at = || (daemon.count_log(&["there is no container"]) == count).then_some(());
+        wait_for_within(ms(60_000), "all to be looked at", looked_at);
         daemon.anonymous_kib()
     };
     let few = anonymous(50);

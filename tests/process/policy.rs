@@ -10,7 +10,7 @@ use crate::support::{holds_for, ms, now};
 fn it_is_paused_thawed_for_a_client_and_stopped_in_the_end() {
     let scene = Scene::new();
     let control = Control::at(&scene.dir.join("control"));
-    let flags = ["--sleep", "pause,stop=2s", "--idle-timeout", "100ms"];
+    let flags = ["--sleep", "pause,stop=4s", "--idle-timeout", "100ms"];
     let _daemon = scene.run(scene.launch_with(&flags).args(["--control", control.path()]));
     let counts = || {
         let of = |call| scene.engine.count(call);
@@ -19,9 +19,10 @@ fn it_is_paused_thawed_for_a_client_and_stopped_in_the_end() {
     scene.client().echo("cold");
     scene.engine.wait_status(Status::Paused);
     control.wait_state("paused");
-    scene.client().echo("from its freeze");
+    let mut client = scene.client();
+    client.echo("from its freeze");
     assert_eq!(counts(), (1, 1, 1, 0));
-    scene.engine.wait_status(Status::Paused);
+    drop(client);
     scene.engine.wait_status(Status::Exited);
     control.wait_state("asleep");
     assert_eq!(counts(), (1, 2, 2, 1), "it is thawed before it is stopped");

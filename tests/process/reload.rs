@@ -72,7 +72,7 @@ fn services_come_and_go_and_the_others_notice_nothing() {
     let changing = Changing::new(&first, &one);
     let mut used = first.client();
     used.echo("before");
-    let asked = first.engine.count_all();
+    let asked = first.engine.settled();
 
     let changes = changing.reloaded(&format!("{one}{two}"));
     assert_eq!(changes["added"], serde_json::json!(["two"]));

@@ -150,5 +150,5 @@ fn a_companion_that_comes_to_depend_on_its_entrance_is_not_waited_for() {
     }
     changing.reloaded(&with("depends-on = \"app:healthy\""));
     web.client().echo("and again");
-    worker.engine.wait_status(Status::Running);
+    worker.engine.wait_count(Call::Start, 2);
 }

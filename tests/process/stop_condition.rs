@@ -93,7 +93,7 @@ fn one_that_hangs_holds_nobody_up_and_is_ended_with_all_its_children() {
     let came = now();
     let mut client = scene.client();
     client.echo("I do not wait for it");
-    assert!(came.elapsed() < ms(2000), "{:?}", came.elapsed());
+    assert!(came.elapsed() < ms(8000), "{:?}", came.elapsed());
     assert_eq!((scene.engine.count(Call::Start), scene.engine.count(Call::Stop)), (1, 0));
     assert_nothing_left(&daemon, &asked);
     drop(client);

@@ -246,15 +246,17 @@ fn small_writes_are_not_held_back() {
     scene.app.behave(Behaviour::TwoForOne);
     let _daemon = scene.daemon(&[]);
     let mut client = scene.client();
-    let began = now();
+    // Held back, all of them are slow; a machine that stands still slows down some.
+    let mut slow = 0;
     for pair in 0..40 {
+        let began = now();
         client.send(b"a");
         wait_until("the first byte to arrive", || scene.app.read() == 2 * pair + 1);
         client.send(b"b");
         client.receive(1).unwrap();
+        slow += usize::from(began.elapsed() >= ms(30));
     }
-    let took = began.elapsed();
-    assert!(took < ms(800), "40 exchanges took {took:?}");
+    assert!(slow < 20, "{slow} of 40 exchanges took 30 ms and more");
 }
 
 #[test]
@@ -281,8 +283,8 @@ fn a_connection_one_side_has_closed_does_not_stay_silent_for_ever() {
     let _daemon = scene.daemon(&["--half-closed-timeout", "300ms"]);
     let mut client = scene.client();
     client.send(b"question");
-    client.finish();
     let began = now();
+    client.finish();
     client.expect_reset();
     assert!(began.elapsed() >= ms(280), "ended after {:?}", began.elapsed());
     wait_until("the application's connection to end", || scene.app.live() == 0);

@@ -128,9 +128,13 @@ fn told(message: &RecvMsg<'_, '_, SockaddrStorage>) -> (Ends, Option<usize>) {
     let mut segment = None;
     for told in message.cmsgs().into_iter().flatten() {
         if let ControlMessageOwned::Ipv4PacketInfo(info) = told {
-            // Of a broadcast this is the address to answer from, unlike `ipi_addr`.
-            let ip = Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes());
-            spoken_to = Some((IpAddr::V4(ip), 0));
+            // Of a broadcast this is the address to answer from, unlike `ipi_addr`. Of what came before
+            // the socket was asked to tell (it has started this daemon, say) nothing is known but that.
+            let [answers_from, sent_to] = [info.ipi_spec_dst, info.ipi_addr]
+                .map(|address| Ipv4Addr::from(address.s_addr.to_ne_bytes()));
+            let ip = if answers_from.is_unspecified() { sent_to } else { answers_from };
+            let is_one = !ip.is_multicast() && !ip.is_broadcast();
+            spoken_to = is_one.then_some((IpAddr::V4(ip), 0));
         } else if let ControlMessageOwned::Ipv6PacketInfo(info) = told {
             let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
             let link = if ip.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
@@ -234,6 +238,11 @@ impl Sender {
                     continue;
                 }
                 Err(Errno::EINTR) => continue,
+                // The target's network has gone, and the target with it.
+                Err(Errno::ENETUNREACH) if self.ends.is_none() => {
+                    self.sent.refused = true;
+                    self.sent.unsent += 1;
+                }
                 Err(_) => self.sent.unsent += 1,
             }
             datagrams = &datagrams[1..];
@@ -344,6 +353,21 @@ mod tests {
             assert_eq!(send(&server, &trains, Some(&expected)), Sent::default());
             assert_eq!(all_of(&client, 3), [&b"first"[..], b"", b"last"]);
         }
+    }
+
+    /// The one that has started the daemon is answered from where it was sent to, too.
+    #[test]
+    fn what_came_before_anybody_asked_is_answered_from_there() {
+        let server = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(("127.0.0.9", server.local_addr().unwrap().port())).unwrap();
+        client.send(b"first").unwrap();
+        prepare(&server).unwrap();
+        let spoken_to = Some(("127.0.0.9".parse().unwrap(), 0));
+        let ends = Ends { client: client.local_addr().unwrap(), spoken_to };
+        assert_eq!(all_between(&server, 1, Some(ends)), [b"first"]);
+        assert_eq!(send(&server, &[Train::single(b"answer")], Some(&ends)), Sent::default());
+        assert_eq!(all_of(&client, 1), [b"answer"]);
     }
 
     #[test]

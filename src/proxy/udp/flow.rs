@@ -143,12 +143,22 @@ impl Flow {
                 Ok(Err(refused)) => return debug!(?refused, "refused"),
                 Err(_) => return debug!("it has not become ready in time"),
             };
-            let upstream = match lease.upstream().map(|upstream| &upstream.address) {
-                Some(Address::Ip(address)) => connected(*address),
-                Some(Address::Unix(_)) | None => return debug!("it has no address for datagrams"),
+            let address = lease.upstream().map(|upstream| &upstream.address);
+            let Some((address, ip)) = address.and_then(|address| Some((address, address.ip()?)))
+            else {
+                return debug!("it has no address for datagrams");
             };
-            let upstream = match upstream {
+            let upstream = match connected(address, ip) {
                 Ok(upstream) => Arc::new(upstream),
+                // Its network has gone, so it has.
+                Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable => {
+                    debug!(%error, %address, "cannot connect");
+                    sleep(pauses.pause()).await;
+                    match timeout(left(), lease.goes_on()).await {
+                        Ok(_) if !left().is_zero() => continue,
+                        Ok(_) | Err(_) => return debug!("it was not reached in time"),
+                    }
+                }
                 Err(error) => {
                     self.common.dropped.some(Why::NoPlace, 1, self.common.clock.now());
                     return debug!(%error, "no socket for the target");
@@ -328,7 +338,7 @@ fn is_refusal(error: &io::Error) -> bool {
 }
 
 /// A socket of the flow's own, so that answers find their way back to it.
-fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
+fn connected(address: &Address, to: SocketAddr) -> io::Result<UdpSocket> {
     let own: SocketAddr = match to {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -336,6 +346,7 @@ fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
     let socket = std::net::UdpSocket::bind(own)?;
     socket.set_nonblocking(true)?;
     batch::prepare(&socket)?;
+    address.keep_near(&socket)?;
     socket.connect(to)?;
     UdpSocket::from_std(socket)
 }

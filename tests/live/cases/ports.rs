@@ -1,10 +1,12 @@
 //! UDP, several ports of one container, and what the application is told of its clients.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
 
+use super::networks::Network;
 use crate::live::client;
-use crate::live::clock::secs;
+use crate::live::clock::{ms, secs, wait_for};
 use crate::live::container::Container;
 use crate::live::daemon::Daemon;
 use crate::live::engine::Engine;
@@ -18,13 +20,44 @@ fn address() -> SocketAddr {
 /// One question over UDP, asked once: its answer must not be lost to the start.
 #[track_caller]
 fn ask(to: SocketAddr, question: &str) -> String {
+    let client = client_of(to, secs(20));
+    client.send(question.as_bytes()).unwrap();
+    answer_of(&client).unwrap()
+}
+
+/// A client over UDP that waits for so long.
+fn client_of(to: SocketAddr, limit: Duration) -> UdpSocket {
     let client = UdpSocket::bind("0.0.0.0:0").unwrap();
     client.connect(to).unwrap();
-    client.set_read_timeout(Some(secs(20))).unwrap();
-    client.send(question.as_bytes()).unwrap();
+    client.set_read_timeout(Some(limit)).unwrap();
+    client
+}
+
+fn answer_of(client: &UdpSocket) -> io::Result<String> {
     let mut answer = [0; 1000];
-    let len = client.recv(&mut answer).unwrap();
-    String::from_utf8_lossy(&answer[..len]).into_owned()
+    let len = client.recv(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..len]).into_owned())
+}
+
+/// The one whose flow was open is served by the next life, wherever the old address leads to now.
+pub(crate) fn a_flow_outlives_a_stop_by_others(engine: &Engine) {
+    let network = Network::create(engine);
+    let container =
+        Container::create_with(engine, &["--network", &network.name], "udp:5353 --boot 300");
+    let listen = address();
+    let flags = format!("--idle-timeout 1h --udp-idle 1h --port 5353/udp --listen udp:{listen}");
+    let _daemon = Daemon::start(engine, &container, &flags);
+    let client = client_of(listen, ms(200));
+    for (boot, verb) in [(1, "stop"), (2, "kill"), (3, "stop")] {
+        // What was on its way when it stopped is lost, as it may be with UDP.
+        let mut answer = Err(io::ErrorKind::TimedOut.into());
+        wait_for("an answer of the next life", secs(30), || {
+            client.send(b"hello").unwrap();
+            answer = answer_of(&client);
+            answer.as_ref().is_ok_and(|answer| *answer == format!("boot={boot} hello"))
+        });
+        container.told(verb);
+    }
 }
 
 /// Twice, because the address may change with every start.

@@ -10,11 +10,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{SockRef, Socket};
 
 pub(crate) use self::behaviour::Behaviour;
 use super::port::Port;
-use super::{lock, wait_for};
+use super::{lock, ms, now, wait_for};
 
 /// How the client's half of a connection ended, as the application saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +95,25 @@ impl App {
     /// How many bytes it has read in [`Behaviour::TwoForOne`].
     pub(crate) fn read(&self) -> usize {
         lock(&self.0.state).read
+    }
+
+    /// How many connections are in use. One that the daemon has ended is given a moment: the
+    /// application's own thread may be late to notice.
+    pub(crate) fn used(&self) -> usize {
+        let since = now();
+        loop {
+            let state = lock(&self.0.state);
+            let open = state.live.values().filter(|stream| !has_ended(stream)).count();
+            let known = state.live.len();
+            drop(state);
+            if open > 0 {
+                return open;
+            }
+            if known == 0 || since.elapsed() > ms(1000) {
+                return known;
+            }
+            thread::sleep(ms(1));
+        }
     }
 
     /// How many connections are open now.
@@ -189,6 +209,14 @@ impl App {
             });
         }
     }
+}
+
+/// Whether the other side has ended its half.
+fn has_ended(stream: &TcpStream) -> bool {
+    let mut fds = [PollFd::new(stream, PollFlags::RDHUP)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let ends = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    poll(&mut fds, Some(&at_once)).is_ok() && fds[0].revents().intersects(ends)
 }
 
 /// Ends a connection with a reset when the stream is dropped.

@@ -8,7 +8,7 @@ mod api;
 mod deeds;
 mod faults;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufReader, Read};
 use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Instant;
 
 use socket2::SockRef;
 
@@ -25,7 +26,7 @@ pub(crate) use self::faults::{Call, Fault};
 use super::app::App;
 use super::container::{Container, Status};
 use super::http::read_request;
-use super::{lock, ms, now, wait_until};
+use super::{lock, wait_until};
 
 /// A handle; clones are the same engine.
 #[derive(Debug, Clone)]
@@ -55,7 +56,14 @@ struct World {
     listener: Option<UnixListener>,
     connections: Vec<UnixStream>,
     subscribers: Vec<Sender<String>>,
-    operations: usize,
+    /// Every event so far, and when it was told.
+    told: Vec<(Instant, String)>,
+    /// How many calls there were.
+    calls: usize,
+    /// The calls that are operations, and in flight.
+    operations: BTreeSet<usize>,
+    /// How often it has gone.
+    departures: usize,
     offences: Vec<String>,
 }
 
@@ -75,7 +83,10 @@ impl Engine {
             listener: None,
             connections: Vec::new(),
             subscribers: Vec::new(),
-            operations: 0,
+            told: Vec::new(),
+            calls: 0,
+            operations: BTreeSet::new(),
+            departures: 0,
             offences: Vec::new(),
         };
         let engine = Self(Arc::new(Inner {
@@ -99,11 +110,12 @@ impl Engine {
         drop(std::fs::remove_file(&self.0.socket));
         let listener = UnixListener::bind(&self.0.socket).unwrap();
         world.listener = Some(listener.try_clone().unwrap());
+        let life = world.departures;
         drop(world);
         let engine = self.clone();
         thread::spawn(move || {
             while let Ok((stream, _)) = listener.accept() {
-                engine.serve(stream);
+                engine.serve(stream, life);
             }
         });
     }
@@ -115,6 +127,8 @@ impl Engine {
         if let Some(listener) = world.listener.take() {
             drop(SockRef::from(&listener).shutdown(Shutdown::Both));
         }
+        world.departures += 1;
+        world.operations.clear();
         world.subscribers.clear();
         for connection in world.connections.drain(..) {
             drop(connection.shutdown(Shutdown::Both));
@@ -192,14 +206,13 @@ impl Engine {
     /// How many calls there were once no more come: what a wake itself still asks for, such as the
     /// event stream, comes to an end first.
     pub(crate) fn settled(&self) -> usize {
-        let mut calls = self.count_all();
-        let mut since = now();
+        let (mut calls, mut quiet) = (self.count_all(), 0);
+        // Counted in looks, of which there is one a millisecond: a stall is no quiet.
         wait_until("the engine to be left alone", || {
-            if self.count_all() != calls {
-                calls = self.count_all();
-                since = now();
-            }
-            since.elapsed() > ms(300)
+            let seen = self.count_all();
+            quiet = if seen == calls { quiet + 1 } else { 0 };
+            calls = seen;
+            quiet > 300
         });
         calls
     }
@@ -236,8 +249,14 @@ impl Engine {
         lock(&self.0.world).offences.clone()
     }
 
-    fn serve(&self, stream: UnixStream) {
-        lock(&self.0.world).connections.push(stream.try_clone().unwrap());
+    fn serve(&self, stream: UnixStream, life: usize) {
+        let mut world = lock(&self.0.world);
+        if world.departures != life {
+            // It has gone while this one was being accepted.
+            return;
+        }
+        world.connections.push(stream.try_clone().unwrap());
+        drop(world);
         let engine = self.clone();
         thread::spawn(move || {
             let mut reader = BufReader::new(stream.try_clone().unwrap());

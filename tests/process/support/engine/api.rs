@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -16,65 +17,79 @@ impl Engine {
     /// Answers one request; an error ends the connection.
     pub(super) fn handle(&self, request: &Request, stream: &mut UnixStream) -> io::Result<()> {
         let (call, reference) = recognise(request);
-        let operation = matches!(call, Call::Start | Call::Stop | Call::Pause | Call::Unpause);
-        self.note(call, &request.query, operation);
+        let number = self.note(call, &request.query);
         self.wait_thawed();
         let fault = lock(&self.0.world).script.next(call);
-        let outcome = match fault {
-            None => self.answer(call, &reference, request, stream),
+        match fault {
+            None => self.answer(call, &reference, request, stream, number),
             Some(Fault::Slow(delay)) => {
                 thread::sleep(delay);
-                self.answer(call, &reference, request, stream)
+                self.answer(call, &reference, request, stream, number)
             }
             Some(Fault::Gated) => {
                 self.wait_gate();
-                self.answer(call, &reference, request, stream)
+                self.answer(call, &reference, request, stream, number)
             }
-            Some(Fault::Error(status, message)) => Answer::error(status, message).write(stream),
+            Some(Fault::Error(status, message)) => {
+                self.over(number);
+                Answer::error(status, message).write(stream)
+            }
             Some(Fault::ErrorYetDone(status, message)) => {
                 drop(self.effect(call, &reference, request));
+                self.over(number);
                 Answer::error(status, message).write(stream)
             }
             Some(Fault::Hang) => {
                 hang(stream);
+                self.over(number);
                 Err(io::ErrorKind::TimedOut.into())
             }
             Some(Fault::HangYetDone) => {
                 drop(self.effect(call, &reference, request));
                 hang(stream);
+                self.over(number);
                 Err(io::ErrorKind::TimedOut.into())
             }
             Some(Fault::Garbage) => {
+                self.over(number);
                 Answer { status: 200, body: b"<html>\x1b[31mnot an engine".to_vec() }.write(stream)
             }
             Some(Fault::Truncated) => {
+                self.over(number);
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4096\r\n\r\n{\"Id\":\"")?;
                 Err(io::ErrorKind::UnexpectedEof.into())
             }
-            Some(Fault::Closed) => Err(io::ErrorKind::ConnectionAborted.into()),
-        };
-        if operation {
-            lock(&self.0.world).operations -= 1;
+            Some(Fault::Closed) => {
+                self.over(number);
+                Err(io::ErrorKind::ConnectionAborted.into())
+            }
         }
-        outcome
     }
 
-    /// Counts the call, and notes when it may not happen now.
-    fn note(&self, call: Call, query: &str, operation: bool) {
-        let live = self.0.app.live();
+    /// The operation of that number is in flight no longer, of which the daemon hears next.
+    fn over(&self, number: usize) {
+        lock(&self.0.world).operations.remove(&number);
+    }
+
+    /// Counts the call, and notes when it may not happen now; the number of the call.
+    fn note(&self, call: Call, query: &str) -> usize {
+        let live = if matches!(call, Call::Stop | Call::Pause) { self.0.app.used() } else { 0 };
         let mut world = lock(&self.0.world);
         *world.counts.entry(call).or_default() += 1;
         world.queries.insert(call, query.to_owned());
-        if !operation {
-            return;
+        world.calls += 1;
+        let number = world.calls;
+        if !matches!(call, Call::Start | Call::Stop | Call::Pause | Call::Unpause) {
+            return number;
         }
-        world.operations += 1;
-        if world.operations > 1 {
+        if !world.operations.is_empty() {
             world.offences.push(format!("{call:?} while another operation is in flight"));
         }
-        if matches!(call, Call::Stop | Call::Pause) && live > 0 {
+        world.operations.insert(number);
+        if live > 0 {
             world.offences.push(format!("{call:?} while the application has {live} connections"));
         }
+        number
     }
 
     fn answer(
@@ -83,6 +98,7 @@ impl Engine {
         reference: &str,
         request: &Request,
         stream: &mut UnixStream,
+        number: usize,
     ) -> io::Result<()> {
         if call == Call::Events {
             return self.stream_events(stream);
@@ -95,6 +111,7 @@ impl Engine {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         let answer = self.effect(call, reference, request);
+        self.over(number);
         self.wait_thawed();
         answer.write(stream)
     }
@@ -185,7 +202,16 @@ impl Engine {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
                     Transfer-Encoding: chunked\r\n\r\n";
         let (sender, events) = mpsc::channel();
-        lock(&self.0.world).subscribers.push(sender);
+        {
+            let mut world = lock(&self.0.world);
+            // As `since` asks for: what came shortly before the stream is told again.
+            for (at, event) in &world.told {
+                if at.elapsed() < Duration::from_secs(2) {
+                    drop(sender.send(event.clone()));
+                }
+            }
+            world.subscribers.push(sender);
+        }
         stream.write_all(head.as_bytes())?;
         // Ends when the engine goes away: that drops the sender.
         while let Ok(event) = events.recv() {

@@ -125,6 +125,7 @@ impl Engine {
             "timeNano": 1_704_067_200_000_000_001_u64,
         });
         let line = format!("{event}\n");
+        world.told.push((now(), line.clone()));
         world.subscribers.retain(|subscriber| subscriber.send(line.clone()).is_ok());
     }
 
