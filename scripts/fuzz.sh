@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every fuzz target for a bounded time, beginning with the kept corpora: `scripts/fuzz.sh [SECONDS [SEED]]`.
-# Without a seed each run tries something else.
+# Without a seed each run goes on from what the earlier ones have found; with one, all begin alike.
 #
 # A stable toolchain is enough: the coverage that libFuzzer needs is an option of LLVM. What it finds
 # lies in fuzz/artifacts/ and makes this fail.
@@ -21,6 +21,10 @@ for corpus in corpus/*/; do
     name=$(basename "$corpus")
     # What is found now is kept beside the corpus, which is the repository's.
     found=$out/corpus/$name
+    if [ "$seed" != 0 ]; then
+        found=$out/corpus-$seed/$name
+        rm -rf "$found"
+    fi
     mkdir -p "$found" "artifacts/$name"
     log=$out/$name.log
     if ! "$out/$target/debug/$name" -seed="$seed" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -max_len=8192 \

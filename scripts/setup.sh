@@ -55,8 +55,9 @@ install_packages() {
     fi
     say "installing ${packages[*]}"
     # A machine that has just been made may be updating itself, and a mirror may be away for a moment.
-    for _ in $(seq 60); do
-        ! as_root apt-get update -qq -o Acquire::Retries=3 || break
+    for _ in $(seq 12); do
+        ! as_root apt-get update -qq -o Acquire::Retries=3 -o APT::Update::Error-Mode=any || break
+        say "the package lists are not complete; trying again"
         sleep 5
     done
     # With what the lists say now.

@@ -134,7 +134,7 @@ fn warm(gate: &Gate) -> f64 {
     // Wakes the target, and lets what grows with use grow.
     serve(20);
     // The look that follows an event may come a moment later.
-    runtime.block_on(tokio::time::sleep(Duration::from_millis(50)));
+    runtime.block_on(async { tokio::time::sleep(Duration::from_millis(50)).await });
     let before = engine.counts();
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let each = serve(CONNECTIONS) as f64 / CONNECTIONS as f64;

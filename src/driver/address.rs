@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Target;
+use super::networks::{Network, device_to};
 use crate::config::GivenUpstream;
 use crate::engine::{Engine, Locality, Networking, Observed, TargetName};
 use crate::port::{Port, Protocol};
@@ -104,7 +105,7 @@ pub async fn of<E: Engine>(
     }
     let seen = owner.as_ref().unwrap_or(observed);
     let locality = engine.locality().await;
-    let networks = own_networks();
+    let networks = Network::all();
     let mut found = Vec::new();
     for port in ports {
         found.push(match choose(seen, *port, network, &locality, &networks) {
@@ -140,12 +141,16 @@ fn choose(
     port: Port,
     network: Option<&str>,
     locality: &Locality,
-    networks: &[(IpAddr, IpAddr)],
+    networks: &[Network],
 ) -> Choice {
     let at = |ip, via| Upstream::at(SocketAddr::new(ip, port.number), via);
-    let direct = |ip| Upstream {
-        address: Address::OnLink(SocketAddr::new(ip, port.number)),
-        via: Via::Direct,
+    let direct = |ip| {
+        let address = SocketAddr::new(ip, port.number);
+        let address = match (locality, device_to(networks, ip)) {
+            (Locality::Local, Some(device)) => Address::on_link(address, device),
+            (Locality::Local | Locality::Rootless | Locality::Remote(_), _) => Address::Ip(address),
+        };
+        Upstream { address, via: Via::Direct }
     };
     match &observed.networking {
         Networking::Host | Networking::Forwarded => {
@@ -190,7 +195,7 @@ fn choose(
             if near {
                 let reachable: Vec<Upstream> = mine
                     .values()
-                    .filter(|ip| networks.iter().any(|network| contains(*network, **ip)))
+                    .filter(|ip| networks.iter().any(|network| network.contains(**ip)))
                     .map(|ip| direct(*ip))
                     .collect();
                 if !reachable.is_empty() {
@@ -214,31 +219,6 @@ fn choose(
         (Some(published), Locality::Local | Locality::Rootless) => Choice::At(
             published.iter().map(|address| Upstream::at(here(*address), Via::Published)).collect(),
         ),
-    }
-}
-
-/// The networks this process has an interface in, as address and mask; loopback left out.
-fn own_networks() -> Vec<(IpAddr, IpAddr)> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    interfaces
-        .into_iter()
-        .filter(|interface| !interface.is_loopback())
-        .map(|interface| match interface.addr {
-            if_addrs::IfAddr::V4(v4) => (v4.ip.into(), v4.netmask.into()),
-            if_addrs::IfAddr::V6(v6) => (v6.ip.into(), v6.netmask.into()),
-        })
-        .collect()
-}
-
-fn contains((address, mask): (IpAddr, IpAddr), ip: IpAddr) -> bool {
-    match (address, mask, ip) {
-        (IpAddr::V4(address), IpAddr::V4(mask), IpAddr::V4(ip)) => {
-            address.to_bits() & mask.to_bits() == ip.to_bits() & mask.to_bits()
-        }
-        (IpAddr::V6(address), IpAddr::V6(mask), IpAddr::V6(ip)) => {
-            address.to_bits() & mask.to_bits() == ip.to_bits() & mask.to_bits()
-        }
-        _ => false,
     }
 }
 
@@ -269,7 +249,8 @@ fn not_ourselves(
     upstreams: Vec<Upstream>,
 ) -> Result<Vec<Upstream>, String> {
     // Asking for the interfaces takes longer than all the rest, and hardly ever matters.
-    let here = |ip: IpAddr| ip.is_loopback() || own_networks().iter().any(|(own, _)| *own == ip);
+    let here =
+        |ip: IpAddr| ip.is_loopback() || Network::all().iter().any(|network| network.is_own(ip));
     let ours = |upstream: &Upstream| {
         target.own_addresses.iter().any(|(spoken, own)| {
             let Some(address) = upstream.address.ip() else { return false };
@@ -290,6 +271,7 @@ fn not_ourselves(
 
 #[cfg(test)]
 mod tests {
+    use super::super::networks::network;
     use super::*;
     use crate::config::Ports;
     use crate::engine::{Exit, Health, Lasting, State};
@@ -324,8 +306,8 @@ mod tests {
         Networking::Own([("bridge".to_owned(), ip.parse().unwrap())].into())
     }
 
-    fn docker0() -> Vec<(IpAddr, IpAddr)> {
-        vec![("172.17.0.1".parse().unwrap(), "255.255.0.0".parse().unwrap())]
+    fn docker0() -> Vec<Network> {
+        vec![network("172.17.0.1", "255.255.0.0", "docker0")]
     }
 
     fn at(choice: &Choice) -> Vec<String> {
@@ -338,6 +320,9 @@ mod tests {
         let seen = observed(bridge("172.17.0.2"), &[(80, "0.0.0.0:8080")]);
         let choice = choose(&seen, WEB, None, &Locality::Local, &docker0());
         assert_eq!(at(&choice), ["172.17.0.2:80 Direct"]);
+        let Choice::At(upstreams) = choice else { return };
+        let there = "172.17.0.2:80".parse().unwrap();
+        assert_eq!(upstreams[0].address, Address::on_link(there, "docker0"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod hours;
 mod lease;
 mod listening;
 mod may_sleep;
+mod networks;
 mod oneshot;
 mod operation;
 mod past;

@@ -275,14 +275,15 @@ impl<E: Engine> Driver<E> {
                 });
                 self.tasks.spawn(async move {
                     let give_up_at = clock.instant(give_up);
-                    if let Some(killing) = killing {
-                        drop(timeout_at(give_up_at, killing).await);
-                    }
                     let start = async {
+                        let needs = clock.now().since(now);
+                        if let Some(killing) = killing {
+                            drop(timeout_at(give_up_at, killing).await);
+                        }
                         let began = clock.now();
                         let end = operation::start(&*engine, &target, clock, known, give_up).await;
                         let engine = clock.now().since(began);
-                        (end, Took { needs: began.since(now), engine })
+                        (end, Took { needs, engine })
                     };
                     match group::start(&target.bonds, give_up_at, start).await {
                         Ok(((end, took), awaited)) => Done::Started(run, end, awaited, took),

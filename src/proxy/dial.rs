@@ -3,12 +3,10 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::socket::{setsockopt, sockopt};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use socket2::SockRef;
@@ -17,20 +15,33 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::stream::{Stream, tune};
 
+const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
+
 /// Where something listens. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// An IP address and a port.
     Ip(SocketAddr),
-    /// The same on a network that this host has an interface in. Nobody is dialled once that interface has
-    /// gone: the address is somebody else's then, off this machine. (Not of IPv6, for which Linux has no
-    /// `SO_DONTROUTE`, socket(7).)
-    OnLink(SocketAddr),
+    /// The same behind that interface of this host. Nobody is dialled once it has gone: the address is
+    /// somebody else's then, off this machine.
+    OnLink(Arc<Near>),
     /// The path of a Unix socket.
     Unix(Arc<Path>),
 }
 
+/// An IP address and a port behind an interface of this host.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Near {
+    address: SocketAddr,
+    device: Box<str>,
+}
+
 impl Address {
+    /// That address, behind the interface of that name.
+    pub fn on_link(address: SocketAddr, device: &str) -> Self {
+        Self::OnLink(Arc::new(Near { address, device: device.into() }))
+    }
+
     /// Connects, without a time limit; a TCP connection gets the options of [`tune`].
     pub async fn connect(&self, keepalive: Duration) -> io::Result<Stream> {
         match self.dial(keepalive)? {
@@ -42,36 +53,11 @@ impl Address {
     /// Begins to connect, and looks at once how that went: within this host the answer is there
     /// already, and neither the runtime nor a timer has to be troubled.
     pub(super) fn dial(&self, keepalive: Duration) -> io::Result<Dialled> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         match self {
-            Self::Ip(address) | Self::OnLink(address) => {
-                let family = match address {
-                    SocketAddr::V4(_) => AddressFamily::INET,
-                    SocketAddr::V6(_) => AddressFamily::INET6,
-                };
-                let socket = socket_with(family, SocketType::STREAM, flags, None)?;
-                // Before the connect, while the kernel has no timers to set anew. A failure is that
-                // of a socket that will not connect either.
-                drop(tune(&SockRef::from(&socket), keepalive));
-                self.keep_near(&socket)?;
-                let mut outcome = connect(&socket, address);
-                if outcome == Err(Errno::INPROGRESS) {
-                    outcome = connect(&socket, address);
-                }
-                let connected = match outcome {
-                    Err(Errno::ALREADY) => false,
-                    Ok(()) | Err(Errno::ISCONN) => true,
-                    Err(error) => return Err(error.into()),
-                };
-                let stream = TcpStream::from_std(socket.into())?;
-                Ok(if connected {
-                    Dialled::Connected(stream.into())
-                } else {
-                    Dialled::OnTheWay(Connecting { stream, address: *address })
-                })
-            }
+            Self::Ip(address) => self.dial_at(address, keepalive),
+            Self::OnLink(near) => self.dial_at(&near.address, keepalive),
             Self::Unix(path) => {
-                let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+                let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
                 // Done or refused at once, if only as its backlog is full (unix(7)).
                 connect(&socket, &SocketAddrUnix::new(path.as_ref())?)?;
                 Ok(Dialled::Connected(UnixStream::from_std(socket.into())?.into()))
@@ -79,18 +65,48 @@ impl Address {
         }
     }
 
-    /// Has a socket reach no further than the address is known to be.
-    pub(super) fn keep_near(&self, socket: &impl AsFd) -> io::Result<()> {
-        match self {
-            Self::OnLink(_) => Ok(setsockopt(socket, sockopt::DontRoute, &true)?),
-            Self::Ip(_) | Self::Unix(_) => Ok(()),
+    fn dial_at(&self, address: &SocketAddr, keepalive: Duration) -> io::Result<Dialled> {
+        let family = match address {
+            SocketAddr::V4(_) => AddressFamily::INET,
+            SocketAddr::V6(_) => AddressFamily::INET6,
+        };
+        let socket = socket_with(family, SocketType::STREAM, FLAGS, None)?;
+        // Before the connect, while the kernel has no timers to set anew. A failure is that
+        // of a socket that will not connect either.
+        drop(tune(&SockRef::from(&socket), keepalive));
+        self.bind_near(&SockRef::from(&socket))?;
+        let mut outcome = connect(&socket, address);
+        if outcome == Err(Errno::INPROGRESS) {
+            outcome = connect(&socket, address);
+        }
+        let connected = match outcome {
+            Err(Errno::ALREADY) => false,
+            Ok(()) | Err(Errno::ISCONN) => true,
+            Err(error) => return Err(error.into()),
+        };
+        let stream = TcpStream::from_std(socket.into())?;
+        Ok(if connected {
+            Dialled::Connected(stream.into())
+        } else {
+            Dialled::OnTheWay(Connecting { stream, address: *address })
+        })
+    }
+
+    /// Has a socket use the interface that leads there (`SO_BINDTODEVICE`, socket(7)), and no other.
+    pub(super) fn bind_near(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        let Self::OnLink(near) = self else { return Ok(()) };
+        match socket.bind_device(Some(near.device.as_bytes())) {
+            // Before Linux 5.7 it takes a privilege.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            bound => bound,
         }
     }
 
     /// The IP address, if it is one.
     pub fn ip(&self) -> Option<SocketAddr> {
         match self {
-            Self::Ip(address) | Self::OnLink(address) => Some(*address),
+            Self::Ip(address) => Some(*address),
+            Self::OnLink(near) => Some(near.address),
             Self::Unix(_) => None,
         }
     }
@@ -98,10 +114,17 @@ impl Address {
     /// What an HTTP request names as its host.
     pub fn host(&self) -> String {
         match self {
-            Self::Ip(address) | Self::OnLink(address) => address.to_string(),
+            Self::Ip(address) => address.to_string(),
+            Self::OnLink(near) => near.address.to_string(),
             Self::Unix(_) => "localhost".to_owned(),
         }
     }
+}
+
+/// Whether the way there has gone, or the interface that led there.
+pub(super) fn is_cut_off(error: &io::Error) -> bool {
+    let gone = Errno::from_io_error(error) == Some(Errno::NODEV);
+    gone || error.kind() == io::ErrorKind::NetworkUnreachable
 }
 
 /// A connect that has not failed so far.
@@ -145,7 +168,8 @@ impl Connecting {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ip(address) | Self::OnLink(address) => address.fmt(f),
+            Self::Ip(address) => address.fmt(f),
+            Self::OnLink(near) => near.address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -155,7 +179,6 @@ impl fmt::Display for Address {
 mod tests {
     use std::net::{Ipv4Addr, TcpListener as StdListener};
 
-    use nix::sys::socket::getsockopt;
     use socket2::{Domain, Socket, Type};
 
     use super::*;
@@ -176,15 +199,15 @@ mod tests {
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
 
-    /// That the option does what it is for is shown by containers whose network goes with them.
     #[tokio::test]
-    async fn what_is_on_a_network_of_ours_is_looked_for_nowhere_else() {
+    async fn behind_an_interface_that_has_gone_nobody_is_looked_for() {
         let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        for (address, near) in [(Address::OnLink(address), true), (Address::Ip(address), false)] {
-            let stream = address.connect(KEEPALIVE).await.unwrap();
-            assert_eq!(getsockopt(&stream, sockopt::DontRoute), Ok(near));
-        }
+        let there = Address::on_link(address, "lo");
+        assert!(there.connect(KEEPALIVE).await.is_ok());
+        let gone = Address::on_link(address, "no-such-bridge");
+        let error = gone.connect(KEEPALIVE).await.unwrap_err();
+        assert!(is_cut_off(&error), "{error}");
     }
 
     #[tokio::test]

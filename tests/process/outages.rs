@@ -223,11 +223,15 @@ fn a_slow_engine_serves_too() {
 /// Nobody is refused for want of an engine, not even in the daemon's first seconds.
 #[test]
 fn a_hung_engine_does_not_delay_listening() {
-    let scene = Scene::new();
-    scene.engine.freeze();
-    let began = now();
-    let _daemon = scene.daemon(&[]);
-    assert!(began.elapsed() < ms(9000), "listening only after {:?}", began.elapsed());
+    let listening = || {
+        let scene = Scene::new();
+        scene.engine.freeze();
+        let began = now();
+        let _daemon = scene.daemon(&[]);
+        began.elapsed()
+    };
+    // The machine may stand still for one of them.
+    assert!((0..5).any(|_| listening() < ms(1500)), "never listening within 1.5 s");
 }
 
 /// Somebody pulls the engine away and puts it back all the time; clients come all the time.

@@ -185,9 +185,14 @@ fn the_watchdog_is_fed_in_time() {
     let scene = Scene::new();
     let launch = scene.launch_with(&[]).watchdog(300_000);
     let _daemon = scene.run(launch);
-    let began = now();
-    wait_until("four messages", || scene.notify.count("WATCHDOG=1") >= 4);
-    assert!(began.elapsed() < ms(9000), "four took {:?}", began.elapsed());
+    let mut fed = Vec::new();
+    wait_until("nine messages", || {
+        fed.resize_with(scene.notify.count("WATCHDOG=1"), now);
+        fed.len() >= 9
+    });
+    // Some may be late where the machine stands still, and most where they are sent too seldom.
+    let late = fed.windows(2).filter(|pair| pair[1] - pair[0] >= ms(300)).count();
+    assert!(late <= 4, "{late} of 8 gaps are too long for it");
     // Also while the engine hangs: that is no reason to be killed.
     scene.engine.freeze();
     let fed = scene.notify.count("WATCHDOG=1");

@@ -29,14 +29,14 @@ pub(super) async fn last_lines(
         Manager::System => "--unit",
         Manager::User => "--user-unit",
     };
+    // These are the last words of what has just ended, and nobody waits for them.
+    sleep(STORED_WITHIN).await;
     let output = Command::new("journalctl")
         .args(["--no-pager", "--quiet", "--output=cat", "--lines", &lines.to_string()])
         .args([unit, name.as_str()])
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    // These are the last words of what has just ended, and nobody waits for them.
-    sleep(STORED_WITHIN).await;
     let unread = |reason: String| EngineError::Unavailable { reason, sent: Sent::Maybe };
     match timeout(LIMIT, output).await {
         Err(_) => Err(unread(format!("journalctl takes longer than {} s", LIMIT.as_secs()))),

@@ -162,7 +162,7 @@ pub(super) struct Sent {
     pub(super) oversized: u64,
     /// So many found no room in the socket's buffer, or no way.
     pub(super) unsent: u64,
-    /// Nobody was bound to the port when something was sent there before.
+    /// Nobody was bound to the port when something was sent there before, or the way there has gone.
     pub(super) refused: bool,
 }
 
@@ -239,7 +239,7 @@ impl Sender {
                 }
                 Err(Errno::EINTR) => continue,
                 // The target's network has gone, and the target with it.
-                Err(Errno::ENETUNREACH) if self.ends.is_none() => {
+                Err(Errno::ENETUNREACH | Errno::ENODEV) if self.ends.is_none() => {
                     self.sent.refused = true;
                     self.sent.unsent += 1;
                 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
@@ -12,7 +13,7 @@ use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::batch::{self, Ends, Train};
+use super::batch::{self, Ends, Sent, Train};
 use super::dropped::Why;
 use super::held::Held;
 use super::{BATCHES, Flows};
@@ -21,6 +22,7 @@ use crate::clock;
 use crate::driver::{Lease, Waker};
 use crate::port::Port;
 use crate::proxy::Address;
+use crate::proxy::dial::is_cut_off;
 
 /// A port that nobody is bound to says so within a round trip; what was delivered is kept for so
 /// long in case it does.
@@ -84,11 +86,11 @@ impl Flow {
     pub(super) fn forward(&self, trains: &[Train<'_>]) -> bool {
         let now = self.common.clock.now();
         let mut state = self.state();
-        let refused = match &mut state.stage {
+        let mut sent = match &mut state.stage {
             Stage::Over => return false,
             Stage::Waiting(held) => {
                 self.keep(held, trains, now);
-                false
+                Sent::default()
             }
             // The address may be another container's by now.
             Stage::Open { lease, .. } if !lease.is_current() => {
@@ -103,20 +105,21 @@ impl Flow {
                         held.push(datagram);
                     }
                 }
-                let sent = batch::send(&**upstream, trains, None);
-                self.common.dropped.sent(sent, now);
-                sent.refused
+                batch::send(&**upstream, trains, None)
             }
         };
         state.heard = now;
         state.owed = true;
-        if refused {
+        if sent.refused {
             if state.hold_again() {
+                // It is delivered again.
+                sent.unsent = 0;
                 self.changed.notify_one();
             } else if let Stage::Open { lease, .. } = &state.stage {
                 lease.suspect();
             }
         }
+        self.common.dropped.sent(sent, now);
         true
     }
 
@@ -151,7 +154,7 @@ impl Flow {
             let upstream = match connected(address, ip) {
                 Ok(upstream) => Arc::new(upstream),
                 // Its network has gone, so it has.
-                Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable => {
+                Err(error) if is_cut_off(&error) => {
                     debug!(%error, %address, "cannot connect");
                     sleep(pauses.pause()).await;
                     match timeout(left(), lease.goes_on()).await {
@@ -196,7 +199,9 @@ impl Flow {
         // then, should the port be bound in this very moment.
         let (first, others) = trains.split_at(trains.len().min(1));
         let sent = batch::send(&**upstream, first, None);
-        if upstream.take_error().ok().flatten().is_some_and(|error| is_refusal(&error)) {
+        let came_back = upstream.take_error().ok().flatten();
+        let cut_off = sent.refused && sent.unsent > 0;
+        if cut_off || came_back.is_some_and(|error| is_refusal(&error)) {
             return Err(Stop::Refused);
         }
         self.common.dropped.sent(sent, now);
@@ -346,7 +351,7 @@ fn connected(address: &Address, to: SocketAddr) -> io::Result<UdpSocket> {
     let socket = std::net::UdpSocket::bind(own)?;
     socket.set_nonblocking(true)?;
     batch::prepare(&socket)?;
-    address.keep_near(&socket)?;
+    address.bind_near(&SockRef::from(&socket))?;
     socket.connect(to)?;
     UdpSocket::from_std(socket)
 }
