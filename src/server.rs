@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, warn};
 
 use crate::clock::Clock;
+use crate::driver::Lease;
 use crate::listen::{self, Accepted, Acceptor, Listener, Place, Sockets};
 use crate::port::{Port, Protocol};
 use crate::proxy::udp::{Flows, Patience, Relay};
@@ -294,7 +295,8 @@ impl Connections {
         let span = self.shared.proxy.span(&stream);
         let shared = Arc::clone(&self.shared);
         if shared.proxy.is_guarded() {
-            self.tasks.spawn(serve_guarded(shared, stream, port, permit).instrument(span));
+            let tasks = self.tasks.clone();
+            self.tasks.spawn(let_in(shared, tasks, stream, port, permit).instrument(span));
         } else {
             self.tasks.spawn(serve(shared, stream, port, permit).instrument(span));
         }
@@ -316,17 +318,36 @@ fn serve(
     }
 }
 
-/// As [`serve`], for a client that has to pass a gate.
+/// As [`serve`], for a client that has to pass a gate: what serves it takes more memory, and is a task
+/// of its own.
 #[expect(clippy::manual_async_fn, reason = "as an async fn it would keep its arguments twice")]
-fn serve_guarded(
+fn let_in(
     shared: Arc<Shared>,
+    tasks: TaskTracker,
     stream: Stream,
     port: Port,
     permit: Option<OwnedSemaphorePermit>,
 ) -> impl Future<Output = ()> {
     async move {
         let cut = pin!(shared.cut.cancelled());
-        shared.proxy.serve_guarded(&stream, port, cut).await;
+        if let Some(reached) = shared.proxy.let_in(&stream, port, cut).await {
+            let carry = carry(Arc::clone(&shared), stream, reached, permit);
+            tasks.spawn(carry.in_current_span());
+        }
+    }
+}
+
+/// A connection whose target is reached.
+#[expect(clippy::manual_async_fn, reason = "as an async fn it would keep its arguments twice")]
+fn carry(
+    shared: Arc<Shared>,
+    stream: Stream,
+    (lease, upstream): (Lease, Stream),
+    permit: Option<OwnedSemaphorePermit>,
+) -> impl Future<Output = ()> {
+    async move {
+        let cut = pin!(shared.cut.cancelled());
+        shared.proxy.carry(&stream, lease, upstream, cut).await;
         drop((stream, permit));
     }
 }
@@ -334,11 +355,17 @@ fn serve_guarded(
 /// The bytes of a connection's future, and of one that waits at a gate, for a test that bounds them.
 #[doc(hidden)]
 pub fn connection_sizes() -> (usize, usize) {
-    const fn of<F, C>(_: F) -> usize
+    const fn serving<F, C>(_: F) -> usize
     where
         F: Fn(Arc<Shared>, Stream, Port, Option<OwnedSemaphorePermit>) -> C + Copy,
     {
         size_of::<C>()
     }
-    (of(serve), of(serve_guarded))
+    const fn waiting<F, C>(_: F) -> usize
+    where
+        F: Fn(Arc<Shared>, TaskTracker, Stream, Port, Option<OwnedSemaphorePermit>) -> C + Copy,
+    {
+        size_of::<C>()
+    }
+    (serving(serve), waiting(let_in))
 }

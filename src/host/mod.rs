@@ -111,6 +111,15 @@ pub enum HostError {
     Broken(String, String),
 }
 
+/// Why it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// A signal has said so.
+    Told,
+    /// It is unused.
+    Unused,
+}
+
 impl Host {
     /// Takes the sockets that were handed over for the services of `plan`; nothing is served yet.
     /// The process may have so many descriptors; `source` reads the plan anew.
@@ -229,7 +238,7 @@ impl Host {
                     }
                     Signal::End(name) => {
                         info!(signal = name, "ending");
-                        break Ok(());
+                        break Ok(Ending::Told);
                     }
                 },
                 Some(answer) = asked => {
@@ -240,7 +249,7 @@ impl Host {
                 () = &mut unused => {
                     if self.stop_unused().await {
                         info!("asleep and unused, exiting until the next client");
-                        break Ok(());
+                        break Ok(Ending::Unused);
                     }
                     unused.set(self.unused());
                 }
@@ -271,12 +280,12 @@ impl Host {
         };
         // Who has asked for a reload meanwhile is told that there is none.
         drop(reloads);
-        end?;
+        let ending = end?;
         notify(&[NotifyState::Stopping]);
         if let Some(admin) = &admin {
             admin.drain();
         }
-        let end = self.end(signals).await;
+        let end = self.end(signals, ending).await;
         if let (Some(admin), Ok(())) = (admin, &end) {
             admin.end().await;
         }
@@ -428,7 +437,7 @@ impl Host {
     }
 
     /// Ends all services: drains their connections, then does with the targets what was asked.
-    async fn end(&mut self, signals: &mut Signals) -> Result<(), HostError> {
+    async fn end(&mut self, signals: &mut Signals, ending: Ending) -> Result<(), HostError> {
         self.ending.cancel();
         self.discoveries = Discoveries::default();
         for one_shot in self.one_shots.values() {
@@ -447,9 +456,12 @@ impl Host {
             }
         };
         let again = async {
+            let mut told = ending == Ending::Told;
             loop {
                 match signals.next().await {
-                    Signal::End(name) => return name,
+                    Signal::End(name) if told => return name,
+                    // It was about to go by itself, and goes on with that.
+                    Signal::End(_) => told = true,
                     Signal::Reload => {}
                 }
             }

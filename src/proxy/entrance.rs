@@ -26,45 +26,38 @@ enum Entered {
 }
 
 impl Proxy {
-    /// Whether a client that comes now has to pass a gate, so that [`serve_guarded`](Self::serve_guarded)
-    /// is the one for it.
+    /// Whether a client that comes now has to pass a gate, so that it is to be
+    /// [let in](Self::let_in) before it is served.
     pub fn is_guarded(&self) -> bool {
         self.gate.as_ref().is_some_and(|keeper| {
             keeper.hears_all() || gate::standing(&self.service) != Some(Standing::Awake)
         })
     }
 
-    /// As [`serve`](Self::serve), in little memory until the client is let in, and in more than that
-    /// takes from then on.
+    /// Has a client pass the gate, in little memory until it is let in, and connects it to the target; what
+    /// is left is to [`carry`](Self::carry) it. `None` if it is not served.
+    ///
+    /// The client is closed by whoever owns it, when this is done.
     #[expect(clippy::manual_async_fn, reason = "as an async fn it would keep its arguments twice")]
-    pub fn serve_guarded<'a>(
+    pub fn let_in<'a>(
         &'a self,
         client: &'a Stream,
         port: Port,
         mut cut: Pin<&'a mut (impl Future<Output = ()> + Send)>,
-    ) -> impl Future<Output = ()> + Send + 'a {
+    ) -> impl Future<Output = Option<(Lease, Stream)>> + Send + 'a {
         async move {
             let told = match self.told(client, cut.as_mut()).await {
                 Ok(told) => told.map(Box::new),
                 Err(unserved) => return unserved.tell(client),
             };
-            let goes_on = match self.enter(client, told, port, cut.as_mut()).await {
-                Ok(entered) => Box::pin(self.go_on(client, entered, cut)),
+            let held = match self.enter(client, told, port, cut.as_mut()).await {
+                Ok(entered) => Box::pin(self.hold_entered(client, entered, cut)),
                 Err(unserved) => return unserved.tell(client),
             };
-            goes_on.await;
-        }
-    }
-
-    async fn go_on(
-        &self,
-        client: &Stream,
-        entered: Entered,
-        mut cut: Pin<&mut (impl Future<Output = ()> + Send)>,
-    ) {
-        match self.hold_entered(client, entered, cut.as_mut()).await {
-            Ok((lease, upstream)) => self.carry(client, lease, upstream, cut).await,
-            Err(unserved) => unserved.tell(client),
+            match held.await {
+                Ok(reached) => Some(reached),
+                Err(unserved) => unserved.tell(client),
+            }
         }
     }
 

@@ -92,13 +92,13 @@ impl Proxy {
         async move {
             let told = match self.told(client, cut.as_mut()).await {
                 Ok(told) => told,
-                Err(unserved) => return unserved.tell(client),
+                Err(unserved) => return drop(unserved.tell(client)),
             };
             let (lease, upstream) = match self.begin(client, told, port, cut.as_mut()) {
                 Ok(reached) => reached,
                 Err(waits) => match waits.await {
                     Ok(reached) => reached,
-                    Err(unserved) => return unserved.tell(client),
+                    Err(unserved) => return drop(unserved.tell(client)),
                 },
             };
             self.carry(client, lease, upstream, cut).await;
@@ -152,9 +152,9 @@ impl Proxy {
         })
     }
 
-    /// Copies between the two until the end of both.
+    /// Copies between the two until the end of both, or until `cut`: then both are reset.
     #[expect(clippy::manual_async_fn, reason = "as an async fn it would keep its arguments twice")]
-    fn carry<'a>(
+    pub fn carry<'a>(
         &'a self,
         client: &'a Stream,
         lease: Lease,
@@ -238,12 +238,13 @@ enum Unserved {
 }
 
 impl Unserved {
-    /// What the client is to see of it when it is closed.
-    fn tell(self, client: &Stream) {
+    /// What the client is to see of it when it is closed; it is not served.
+    fn tell(self, client: &Stream) -> Option<(Lease, Stream)> {
         match self {
             Self::Left => {}
             Self::Refused => client.close_with_reset(),
         }
+        None
     }
 }
 

@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 
+use rustix::process::Signal;
+
 use crate::support::client::Client;
 use crate::support::container::Status;
 use crate::support::engine::Call;
@@ -163,6 +165,26 @@ fn with_exit_idle_time_and_no_client_at_all_the_daemon_ends_too() {
     let mut daemon = launch.spawn();
     assert_eq!(daemon.wait_exit(), 0);
     assert_eq!(scene.engine.count(Call::Start), 0);
+}
+
+/// The service manager may end it in the very moment in which it goes by itself: that is no second signal,
+/// and no failure, which would close the port.
+#[test]
+fn a_signal_in_the_moment_of_its_own_exit_is_the_first() {
+    let scene = Scene::new();
+    let (tcp, _) = listener();
+    let flags = ["--exit-idle-time", "100ms"];
+    for _ in 0..20 {
+        let mut daemon = scene.launch().args(flags).sockets([copy(&tcp)]).spawn();
+        daemon.wait_log(&["listening"]);
+        thread::sleep(ms(50));
+        daemon.signal(Signal::STOP);
+        thread::sleep(ms(70));
+        // Both are there when it goes on.
+        daemon.terminate();
+        daemon.signal(Signal::CONT);
+        assert_eq!(daemon.wait_exit(), 0, "{:#?}", daemon.log());
+    }
 }
 
 /// The race: clients arrive around the moment the daemon decides to go. Each is served, by this
