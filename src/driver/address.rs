@@ -320,7 +320,7 @@ mod tests {
         let seen = observed(bridge("172.17.0.2"), &[(80, "0.0.0.0:8080")]);
         let choice = choose(&seen, WEB, None, &Locality::Local, &docker0());
         assert_eq!(at(&choice), ["172.17.0.2:80 Direct"]);
-        let Choice::At(upstreams) = choice else { return };
+        let Choice::At(upstreams) = choice else { panic!("{choice:?}") };
         let there = "172.17.0.2:80".parse().unwrap();
         assert_eq!(upstreams[0].address, Address::on_link(there, "docker0"));
     }
