@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -50,7 +50,7 @@ pub struct Driver<E> {
     /// The memory of the paused target is being given back.
     reclaiming: Option<AbortHandle>,
     /// Ends with the kill that was asked for: one that is late must not meet the next run.
-    killing: Option<oneshot::Receiver<()>>,
+    killing: Option<CancellationToken>,
     unread_said: Arc<AtomicBool>,
     unreclaimed_said: Arc<AtomicBool>,
     /// An inspect is under way.
@@ -268,7 +268,7 @@ impl<E: Engine> Driver<E> {
                 };
                 self.started =
                     Some(Waking { asked, needs: Duration::ZERO, engine: Duration::ZERO });
-                let killing = self.killing.take();
+                let killing = self.killing.clone();
                 let known = self.observed.borrow().clone().filter(|known| match known.state {
                     State::Stopped | State::Paused => true,
                     State::Running | State::Restarting => false,
@@ -278,7 +278,7 @@ impl<E: Engine> Driver<E> {
                     let start = async {
                         let needs = clock.now().since(now);
                         if let Some(killing) = killing {
-                            drop(timeout_at(give_up_at, killing).await);
+                            drop(timeout_at(give_up_at, killing.cancelled()).await);
                         }
                         let began = clock.now();
                         let end = operation::start(&*engine, &target, clock, known, give_up).await;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
 use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{Done, Driver};
@@ -89,7 +89,8 @@ impl<E: Engine> Driver<E> {
     pub(super) fn kill(&mut self) {
         let (engine, target) = (Arc::clone(&self.engine), Arc::clone(&self.target));
         warn!(container = %target.name, "clients wait and it has not stopped yet: killing it");
-        let (over, killing) = oneshot::channel::<()>();
+        let killing = CancellationToken::new();
+        let over = killing.clone().drop_guard();
         self.killing = Some(killing);
         self.tasks.spawn(async move {
             if let Err(error) = engine.kill(&target.name).await {
